@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string_view>
+
+#include <robocache/data_check.hpp>
+#include <robocache/context.hpp>
+#include <robocache/error.hpp>
+#include <robocache/tensor.hpp>
+
+namespace robocache {
+
+/// How a value between two samples is made. `automatic`: linear for floats, hold for integers and bools.
+///   hold     the last sample at or before the target
+///   nearest  the nearer sample; the earlier one on a tie
+///   linear   a + w * (b - a)
+///   slerp    unit quaternions in groups of four columns, shortest arc, renormalised; the component order (xyzw or wxyz)
+///            is the caller's and is kept
+enum class Interp : std::uint8_t { automatic, hold, nearest, linear, slerp };
+
+/// What is written for targets outside a stream's time range; `valid` is false there whatever is written.
+struct Outside {
+  enum class Policy : std::uint8_t {
+    hold,         ///< the first or last sample
+    fill,         ///< `value` (NaN on integers and bools writes 0)
+    extrapolate,  ///< continues the first or last interval of non-zero length; hold and nearest: as `hold`
+    error         ///< InvalidArgument
+  };
+  Policy policy = Policy::hold;
+  double value = std::numeric_limits<double>::quiet_NaN();
+};
+
+inline constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
+
+/// One sensor: samples and their stamps. B batch, S samples, D features, G segments.
+///   values   [B, S, D] or, with offsets, [N, D]   any dtype; any strides
+///   stamps   [B, S], [S] (shared by the batch) or, with offsets, [N]   i64 ns | f64 s | f32 s; non-decreasing per segment
+///   lengths  [G] i32 | i64   samples in each segment (padding is never read); excludes offsets
+///   offsets  [G+1] i32 | i64 segment g is the samples offsets[g] .. offsets[g+1]-1 of a packed [N, D]
+///   rows     [B] i32 | i64   batch row b reads segment rows[b]; default: segment b
+///   scale, bias [D] f32      the stored value is value * scale + bias (float outputs only); default: as it is
+struct Stream {
+  ConstTensor values;
+  ConstTensor stamps;
+  Interp interp = Interp::automatic;
+  Outside before{};
+  Outside after{};
+  std::int64_t max_gap_ns = kNoLimit;  ///< width of the bracketing interval; more: invalid, value kept
+  std::int64_t max_age_ns = kNoLimit;  ///< distance to the nearest sample used; more: invalid, value kept
+  std::int64_t offset_ns = 0;          ///< added to the stamps (in the stamps' own type)
+  ConstTensor lengths{};
+  ConstTensor offsets{};
+  ConstTensor rows{};
+  ConstTensor scale{};
+  ConstTensor bias{};
+  std::string_view name{};  ///< used in error texts
+};
+
+/// When to align: at[b, t], or origin[b] + at[b, t].
+///   at      [B, T] or [T]   the stamps' dtype; any order
+///   origin  [B]             the stamps' dtype
+struct Targets {
+  ConstTensor at;
+  ConstTensor origin{};
+
+  Targets(const ConstTensor& times) : at(times) {}  // NOLINT(google-explicit-constructor): align(streams, at, ...)
+  Targets(const ConstTensor& times, const ConstTensor& row_origin) : at(times), origin(row_origin) {}
+};
+
+/// Puts N streams at the same instants. DESIGN and docs/alignment.md hold the full contract.
+///   streams  N >= 1
+///   out      [B, T, sum D], or one [B, T, D] per stream; written; must not overlap inputs. A stream's own dtype, or
+///            any float dtype. Columns of one row must be contiguous; rows and batch may have any pitch.
+///   valid    [B, T, N] bool or not given: in range, gap and age kept, a sample found
+///   age_ns   [B, T, N] i64 or not given: target minus the stamp of the last sample at or before it; negative only
+///            before the first; INT64_MAX with no samples or a NaN target
+/// One launch on CUDA, ordered on ctx.stream; returns before the GPU is done and can be captured in a graph.
+/// Throws InvalidArgument (shape, dtype, device, on the CPU unsorted or NaN stamps), Unsupported (dtype, interp).
+Pending align(std::span<const Stream> streams, const Targets& at, std::span<const Tensor> out, const Tensor& valid,
+              const Tensor& age_ns, DataCheck check = DataCheck::automatic, const Context& ctx = {});
+
+/// align with one stream and no validity: out [B, T, D].
+inline Pending resample(const Stream& stream, const Targets& at, const Tensor& out, DataCheck check = DataCheck::automatic,
+                        const Context& ctx = {}) {
+  return align({&stream, 1}, at, {&out, 1}, {}, {}, check, ctx);
+}
+
+}  // namespace robocache

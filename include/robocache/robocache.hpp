@@ -1,0 +1,11 @@
+#pragma once
+
+// Everything a C++ user may include.
+#include <robocache/align.hpp>
+#include <robocache/data_check.hpp>
+#include <robocache/context.hpp>
+#include <robocache/device.hpp>
+#include <robocache/dtype.hpp>
+#include <robocache/error.hpp>
+#include <robocache/memory.hpp>
+#include <robocache/tensor.hpp>

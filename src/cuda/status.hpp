@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/fault.hpp"
+#include "robocache/data_check.hpp"
+
+// What CUDA kernels found wrong with their data: one word a call in pinned, mapped memory, read without a sync.
+namespace robocache::cuda {
+
+/// Takes the next report of the device's ring (it must not be in use by a call 4096 calls ago) and clears it.
+FaultSink open_sink(int device, std::string_view op);
+
+/// The Pending of a call that was launched with `sink` on `stream`.
+Pending pending(int device, void* stream, const FaultSink& sink);
+
+/// Throws InvalidArgument when an earlier call on the device has reported a fault that nobody has been told of. Reads
+/// one word of host memory; does not wait.
+void raise_earlier(int device);
+
+}  // namespace robocache::cuda
