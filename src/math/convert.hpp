@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "core/host_device.hpp"
+#include "math/half.hpp"
+
+// Conversions between element types and the compute types (f32; f64 for f64 data), as both backends do them.
+namespace robocache {
+
+template <class T>
+inline constexpr bool is_half = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
+
+/// A stored element in compute type C. Integers round to nearest; a bool is 0 or 1.
+template <class C, class T>
+ROBOCACHE_HD C widened(T v) {
+  if constexpr (is_half<T>) {
+    return static_cast<C>(widen(v));
+  } else {
+    return static_cast<C>(v);
+  }
+}
+
+/// A computed value as a float element type, rounded once.
+template <class T, class C>
+ROBOCACHE_HD T narrowed(C v) {
+  if constexpr (std::is_same_v<T, f16>) {
+    return to_f16(v);
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    return to_bf16(v);
+  } else {
+    return static_cast<T>(v);
+  }
+}
+
+/// A fill value as any element type. Integers: towards zero, saturated, NaN is 0. Bools: anything but 0 and NaN is
+/// true.
+template <class T>
+ROBOCACHE_HD T filled(double v) {
+  if constexpr (is_half<T> || std::is_floating_point_v<T>) {
+    return narrowed<T>(v);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return v == v && v != 0;
+  } else {
+    constexpr T low = std::numeric_limits<T>::min();
+    constexpr T high = std::numeric_limits<T>::max();
+    if (v != v) return 0;
+    if (v <= static_cast<double>(low)) return low;
+    // For 64 bits `high` rounds up to a power of two, which is itself out of range.
+    if (v >= static_cast<double>(high)) return high;
+    return static_cast<T>(v);
+  }
+}
+
+}  // namespace robocache
