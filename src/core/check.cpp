@@ -18,7 +18,8 @@ std::string sentence(std::string_view op, const Subject& subject, std::string_vi
 
 std::string Subject::text() const {
   std::string text(name);
-  if (index >= 0) text.append("[").append(std::to_string(index)).append("]");
+  if (index >= 0 && key.empty()) text.append("[").append(std::to_string(index)).append("]");
+  if (!key.empty()) text.append("['").append(key).append("']");
   if (!field.empty()) text.append(".").append(field);
   return text;
 }

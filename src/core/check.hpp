@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -15,15 +17,16 @@ struct Dim {
   std::int64_t value = -1;
 };
 
-/// What an error is about: "at", or "streams[1].values". Becomes text only when the check fails.
+/// What an error is about: "at", "streams[1].values" or "streams['imu'].values". Becomes text only when a check fails.
 struct Subject {
   std::string_view name;
   int index = -1;
   std::string_view field{};
+  std::string_view key{};  ///< the caller's name of list[index]; empty: the index itself
 
   Subject(const char* text) : name(text) {}  // NOLINT(google-explicit-constructor): check.shape("points", ...)
-  Subject(const char* list, std::size_t i, const char* member)
-      : name(list), index(static_cast<int>(i)), field(member) {}
+  Subject(const char* list, std::size_t i, std::string_view key_of_i, const char* member)
+      : name(list), index(static_cast<int>(i)), field(member), key(key_of_i) {}
   [[nodiscard]] std::string text() const;
 };
 

@@ -11,8 +11,9 @@ Fault Fault::decode(std::uint64_t word) noexcept {
   return fault;
 }
 
-std::string describe(std::string_view op, const Fault& fault) {
-  const std::string stream = std::string(op) + ": streams[" + std::to_string(fault.stream) + "].";
+std::string describe(std::string_view op, const Fault& fault, std::string_view name) {
+  const std::string key = name.empty() ? std::to_string(fault.stream) : "'" + std::string(name) + "'";
+  const std::string stream = std::string(op) + ": streams[" + key + "].";
   const std::string row = std::to_string(fault.row);
   const std::string item = std::to_string(fault.item);
   switch (fault.code) {
@@ -26,8 +27,8 @@ std::string describe(std::string_view op, const Fault& fault) {
     case Fault::Code::rows:
       return stream + "rows is not a segment at row " + row + ", expected 0 <= rows[b] < G";
     case Fault::Code::outside:
-      return std::string(op) + ": at is outside the range of streams[" + std::to_string(fault.stream) + "] at row " + row +
-             ", target " + item + ", expected inside; its outside policy is 'error'";
+      return std::string(op) + ": at is outside the range of streams[" + key + "] at row " + row + ", target " + item +
+             ", expected inside; its outside policy is 'error'";
     case Fault::Code::none:
       break;
   }

@@ -42,7 +42,8 @@ struct FaultSink {
   std::uint32_t ticket = 0;
 };
 
-/// The sentence for a fault: `op: streams[1].stamps decreases or is NaN at row 3, sample 17, expected non-decreasing`.
-std::string describe(std::string_view op, const Fault& fault);
+/// The sentence for a fault: `op: streams[1].stamps is decreasing or NaN at row 3, sample 17, expected non-decreasing`.
+/// `stream` is the caller's name of the stream, where it is known and not empty.
+std::string describe(std::string_view op, const Fault& fault, std::string_view stream = {});
 
 }  // namespace robocache

@@ -41,16 +41,16 @@ const float* column_factors(const Check& check, const Subject& subject, const Co
 
 /// Shapes of the samples: [G, S, D] and [G, S] or [S], or packed [N, D] and [N] with offsets.
 void samples(const Check& check, std::size_t i, const Stream& stream, CallDims& call, AlignStream& s) {
-  const Subject values{"streams", i, "values"};
-  const Subject stamps{"streams", i, "stamps"};
+  const Subject values{"streams", i, stream.name, "values"};
+  const Subject stamps{"streams", i, stream.name, "stamps"};
   Dim segments{"G"};
   Dim count{stream.offsets.given() ? "N" : "S"};
   Dim columns{"D"};
   if (stream.offsets.given()) {
     if (stream.lengths.given()) {
-      check.fail({"streams", i, "lengths"}, "given beside offsets", "one of the two");
+      check.fail({"streams", i, stream.name, "lengths"}, "given beside offsets", "one of the two");
     }
-    const Subject offsets{"streams", i, "offsets"};
+    const Subject offsets{"streams", i, stream.name, "offsets"};
     if (stream.offsets.rank != 1 || stream.offsets.shape[0] < 1) {
       check.fail(offsets, shape_text(stream.offsets), "[G+1]");
     }
@@ -74,16 +74,16 @@ void samples(const Check& check, std::size_t i, const Stream& stream, CallDims& 
   s.value_column = columns.value > 1 ? stream.values.strides[rank - 1] : 1;
   s.stamp_row = stream.stamps.strides[stream.stamps.rank - 1];
   if (stream.lengths.given()) {
-    check.shape({"streams", i, "lengths"}, stream.lengths, {&segments});
-    s.lengths = index_list(check, {"streams", i, "lengths"}, stream.lengths, call.device);
+    check.shape({"streams", i, stream.name, "lengths"}, stream.lengths, {&segments});
+    s.lengths = index_list(check, {"streams", i, stream.name, "lengths"}, stream.lengths, call.device);
   }
   if (stream.rows.given()) {
-    check.shape({"streams", i, "rows"}, stream.rows, {&call.batch});
-    s.rows = index_list(check, {"streams", i, "rows"}, stream.rows, call.device);
+    check.shape({"streams", i, stream.name, "rows"}, stream.rows, {&call.batch});
+    s.rows = index_list(check, {"streams", i, stream.name, "rows"}, stream.rows, call.device);
   } else {
     if (call.batch.value < 0) call.batch.value = segments.value;
     if (call.batch.value != segments.value) {
-      check.fail({"streams", i, "offsets"}, std::to_string(segments.value) + " segments",
+      check.fail({"streams", i, stream.name, "offsets"}, std::to_string(segments.value) + " segments",
                  "B=" + std::to_string(call.batch.value));
     }
   }
@@ -92,8 +92,8 @@ void samples(const Check& check, std::size_t i, const Stream& stream, CallDims& 
   s.samples = count.value;
   s.segments = segments.value;
   s.columns = columns.value;
-  s.scale = column_factors(check, {"streams", i, "scale"}, stream.scale, columns, call.device);
-  s.bias = column_factors(check, {"streams", i, "bias"}, stream.bias, columns, call.device);
+  s.scale = column_factors(check, {"streams", i, stream.name, "scale"}, stream.scale, columns, call.device);
+  s.bias = column_factors(check, {"streams", i, stream.name, "bias"}, stream.bias, columns, call.device);
 }
 
 void policy(const Check& check, std::size_t i, const Stream& stream, AlignStream& s) {
@@ -101,24 +101,24 @@ void policy(const Check& check, std::size_t i, const Stream& stream, AlignStream
   Interp interp = stream.interp;
   if (interp == Interp::automatic) interp = floats ? Interp::linear : Interp::hold;
   if (!floats && (interp == Interp::linear || interp == Interp::slerp)) {
-    check.unsupported({"streams", i, "interp"}, interp == Interp::linear ? "linear" : "slerp",
+    check.unsupported({"streams", i, stream.name, "interp"}, interp == Interp::linear ? "linear" : "slerp",
                       "hold or nearest for " + std::string(name(stream.values.dtype)) + " values",
                       "cast the values to a float dtype to blend them");
   }
   if (interp == Interp::slerp && s.columns % 4 != 0) {
-    check.fail({"streams", i, "values"}, shape_text(stream.values), "a multiple of 4 columns for slerp",
+    check.fail({"streams", i, stream.name, "values"}, shape_text(stream.values), "a multiple of 4 columns for slerp",
                "a quaternion is four columns");
   }
-  if (stream.max_gap_ns < 0) check.fail({"streams", i, "max_gap_ns"}, std::to_string(stream.max_gap_ns), ">= 0");
-  if (stream.max_age_ns < 0) check.fail({"streams", i, "max_age_ns"}, std::to_string(stream.max_age_ns), ">= 0");
+  if (stream.max_gap_ns < 0) check.fail({"streams", i, stream.name, "max_gap_ns"}, std::to_string(stream.max_gap_ns), ">= 0");
+  if (stream.max_age_ns < 0) check.fail({"streams", i, stream.name, "max_age_ns"}, std::to_string(stream.max_age_ns), ">= 0");
   s.place = {interp, stream.before, stream.after, stream.max_gap_ns, stream.max_age_ns};
   s.offset_ns = stream.offset_ns;
   s.dtype = stream.values.dtype;
 }
 
 void read_stream(const Check& check, std::size_t i, const Stream& stream, CallDims& call, AlignStream& s) {
-  const Subject stamps{"streams", i, "stamps"};
-  check.device({"streams", i, "values"}, stream.values, call.device);
+  const Subject stamps{"streams", i, stream.name, "stamps"};
+  check.device({"streams", i, stream.name, "values"}, stream.values, call.device);
   check.device(stamps, stream.stamps, call.device);
   check.dtype(stamps, stream.stamps, AlignTimes{});
   if (stream.stamps.dtype != call.time) {
@@ -182,7 +182,7 @@ void write_outputs(const Check& check, std::span<const Tensor> out, CallDims& ca
   }
   for (std::size_t i = 0; i < streams.size(); ++i) {
     Dim columns{"D", streams[i].columns};
-    write_to(check, {"out", i, ""}, out[i], &columns, 0, call, streams[i]);
+    write_to(check, {"out", i, {}, ""}, out[i], &columns, 0, call, streams[i]);
   }
 }
 
@@ -208,10 +208,10 @@ void write_marks(const Check& check, const Tensor& valid, const Tensor& age_ns, 
   }
 }
 
-Pending run_on_cpu(const AlignArgs& args, const Context& ctx) {
+Pending run_on_cpu(const AlignArgs& args, std::span<const Stream> streams, const Context& ctx) {
   Fault fault;
   visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { fault = cpu::align<isa>(args, ctx); });
-  if (fault.code != Fault::Code::none) throw InvalidArgument(describe("align", fault));
+  if (fault.code != Fault::Code::none) throw InvalidArgument(describe("align", fault, streams[fault.stream].name));
   return {};
 }
 
@@ -252,7 +252,7 @@ Pending align(std::span<const Stream> streams, const Targets& at, std::span<cons
   write_outputs(check, out, call, read);
   write_marks(check, valid, age_ns, call, args);
   if (args.batch == 0 || args.targets == 0) return {};
-  if (call.device.kind == DeviceKind::cpu) return run_on_cpu(args, ctx);
+  if (call.device.kind == DeviceKind::cpu) return run_on_cpu(args, streams, ctx);
   return run_on_cuda(args, call.device.index, when, ctx);
 }
 

@@ -1,0 +1,193 @@
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "align_doc.hpp"
+#include "align_inputs.hpp"
+#include "bindings.hpp"
+#include "output.hpp"
+#include "robocache/align.hpp"
+
+namespace robocache::python {
+
+namespace {
+
+DataCheck to_check(std::string_view text) {
+  if (text == "auto") return DataCheck::automatic;
+  if (text == "now") return DataCheck::now;
+  if (text == "off") return DataCheck::off;
+  throw InvalidArgument("align: check is '" + std::string(text) + "', expected 'auto', 'now' or 'off'");
+}
+
+/// What align() returns. `out` holds one array, or one a stream where their dtypes differ.
+struct AlignResult {
+  std::vector<nb::object> out;
+  std::vector<std::int64_t> columns;  ///< of each stream
+  std::string dtypes;                 ///< for the error text when there is no single array
+  bool joined = true;
+  nb::object valid;
+  nb::object age_ns;
+  Pending pending;
+
+  [[nodiscard]] nb::object values() const {
+    if (joined) return out[0];
+    throw InvalidArgument("align: values is a mix of " + dtypes +
+                          ", expected one dtype; pass dtype= or take .split(), which keeps each");
+  }
+
+  [[nodiscard]] nb::list split() const {
+    nb::list parts;
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (joined) {
+        const nb::slice range(nb::int_(first), nb::int_(first + columns[i]), nb::none());
+        parts.append(columns.size() == 1 ? out[0] : nb::object(out[0][nb::make_tuple(nb::ellipsis(), range)]));
+      } else {
+        parts.append(out[i]);
+      }
+      first += columns[i];
+    }
+    return parts;
+  }
+
+  void check() {
+    Pending now = std::exchange(pending, {});
+    const nb::gil_scoped_release release;
+    now.check();
+  }
+};
+
+/// One call from Python: borrows the inputs, makes or borrows the outputs, runs without the GIL.
+class Call {
+ public:
+  Call(std::string_view op, const std::vector<PyStream*>& streams, nb::handle at)
+      : op_(op), inputs_(op, streams, at, op == "align"), like_(streams.at(0)->values) {}
+
+  AlignResult run(std::optional<DType> dtype, const nb::object& given, bool marks, DataCheck when) {
+    AlignResult result;
+    choose_outputs(dtype, given, result);
+    Tensor valid;
+    Tensor age_ns;
+    if (marks) {
+      const auto shape = inputs_.result_shape(static_cast<std::int64_t>(inputs_.streams().size()));
+      valid = make(shape, DType::boolean, result.valid);
+      age_ns = make(shape, DType::i64, result.age_ns);
+    }
+    if (inputs_.unordered()) when = DataCheck::now;
+    Context ctx;
+    ctx.stream = inputs_.cuda_stream();
+    {
+      const nb::gil_scoped_release release;
+      result.pending = align(inputs_.streams(), inputs_.targets(), outputs_, valid, age_ns, when, ctx);
+    }
+    return result;
+  }
+
+ private:
+  Tensor make(std::span<const std::int64_t> shape, DType dtype, nb::object& array) {
+    Fresh fresh = new_array(like_, shape, dtype, inputs_.device(), inputs_.cuda_stream());
+    array = std::move(fresh.array);
+    return inputs_.complete(fresh.view, "out");
+  }
+
+  void choose_outputs(std::optional<DType> dtype, const nb::object& given, AlignResult& result) {
+    std::int64_t all = 0;
+    bool same = true;
+    for (const Stream& stream : inputs_.streams()) {
+      const std::int64_t columns = stream.values.shape[stream.values.rank - 1];
+      result.columns.push_back(columns);
+      all += columns;
+      same = same && stream.values.dtype == inputs_.streams()[0].values.dtype;
+      result.dtypes += (result.dtypes.empty() ? "" : ", ") + std::string(name(stream.values.dtype));
+    }
+    if (!given.is_none()) return borrow_outputs(dtype, given, result);
+    result.joined = same || dtype.has_value();
+    const std::size_t count = result.joined ? 1 : result.columns.size();
+    result.out.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const DType made = dtype.value_or(inputs_.streams()[i].values.dtype);
+      outputs_.push_back(make(inputs_.result_shape(result.joined ? all : result.columns[i]), made, result.out[i]));
+    }
+  }
+
+  void borrow_outputs(std::optional<DType> dtype, const nb::object& given, AlignResult& result) {
+    const bool list = nb::isinstance<nb::list>(given) || nb::isinstance<nb::tuple>(given);
+    result.joined = !list;
+    if (list) {
+      for (nb::handle array : nb::borrow<nb::sequence>(given)) result.out.push_back(nb::borrow(array));
+    } else {
+      result.out.push_back(given);
+    }
+    for (const nb::object& array : result.out) {
+      const Tensor view = inputs_.borrow_output(array);
+      if (dtype.has_value() && view.dtype != *dtype) {
+        throw InvalidArgument(std::string(op_) + ": out is " + std::string(name(view.dtype)) + ", expected dtype=" +
+                              std::string(name(*dtype)));
+      }
+      outputs_.push_back(inputs_.complete(view, "out"));
+    }
+  }
+
+  std::string_view op_;
+  AlignInputs inputs_;
+  nb::handle like_;
+  std::vector<Tensor> outputs_;
+};
+
+AlignResult align_arrays(const nb::object& streams, const nb::object& at, const nb::object& dtype, const nb::object& out,
+                         std::string_view check) {
+  std::vector<PyStream*> list;
+  if (nb::isinstance<PyStream>(streams)) {
+    list.push_back(nb::inst_ptr<PyStream>(streams));
+  } else if (nb::isinstance<nb::sequence>(streams)) {
+    for (nb::handle item : nb::borrow<nb::sequence>(streams)) {
+      if (!nb::isinstance<PyStream>(item)) {
+        throw InvalidArgument("align: streams[" + std::to_string(list.size()) + "] is " +
+                              nb::cast<std::string>(nb::str(item.type().attr("__name__"))) + ", expected robocache.Stream");
+      }
+      list.push_back(nb::inst_ptr<PyStream>(item));
+    }
+  }
+  if (list.empty()) throw InvalidArgument("align: streams is empty or no list, expected at least one robocache.Stream");
+  return Call("align", list, at).run(to_dtype_option(dtype), out, true, to_check(check));
+}
+
+nb::object resample_array(PyStream stream, const nb::object& at, const nb::object& out, std::string_view check) {
+  std::vector<PyStream*> list{&stream};
+  AlignResult result = Call("resample", list, at).run(std::nullopt, out, false, to_check(check));
+  return result.out[0];
+}
+
+}  // namespace
+
+void bind_align(nb::module_& m) {
+  bind_stream(m);
+  nb::class_<AlignResult>(m, "AlignResult", kAlignResultDoc)
+      .def_prop_ro("values", &AlignResult::values, "Array [B, T, sum D] (or [T, sum D]); raises for a mix of dtypes.")
+      .def_ro("valid", &AlignResult::valid, "bool array [B, T, N] (or [T, N]): in range, gap and age kept.")
+      .def_ro("age_ns", &AlignResult::age_ns, "int64 array [B, T, N] (or [T, N]) in ns.")
+      .def("split", &AlignResult::split, "List of arrays, one a stream, each in the dtype it was written in.")
+      .def("check", &AlignResult::check,
+           "Waits for the call's stream and raises InvalidArgument if its data was bad. Silent on the CPU.");
+  m.def("align", &align_arrays, nb::arg("streams"), nb::arg("at"), nb::kw_only(), nb::arg("dtype") = nb::none(),
+        nb::arg("out") = nb::none(), nb::arg("check") = "auto", kAlignDoc);
+  m.def(
+      "resample",
+      [](nb::object values, nb::object stamps, const nb::object& at, const nb::object& interp, const nb::object& outside,
+         std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns, std::int64_t offset_ns,
+         nb::object lengths, nb::object offsets, const nb::object& name, const nb::object& out, std::string_view check) {
+        return resample_array(PyStream(std::move(values), std::move(stamps), interp, outside, max_gap_ns, max_age_ns,
+                                       offset_ns, std::move(lengths), std::move(offsets), name),
+                              at, out, check);
+      },
+      nb::arg("values"), nb::arg("stamps"), nb::arg("at"), nb::kw_only(), nb::arg("interp") = nb::none(),
+      nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),
+      nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
+      nb::arg("name") = nb::none(), nb::arg("out") = nb::none(), nb::arg("check") = "auto", kResampleDoc);
+}
+
+}  // namespace robocache::python

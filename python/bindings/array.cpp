@@ -1,0 +1,242 @@
+#include "array.hpp"
+
+#include <cstring>
+#include <unordered_map>
+
+#include "robocache/error.hpp"
+
+namespace robocache::python {
+
+using namespace dlpack;
+
+namespace {
+
+[[noreturn]] void reject(std::string_view op, std::string_view subject, const std::string& got, const std::string& want) {
+  throw InvalidArgument(std::string(op) + ": " + std::string(subject) + " is " + got + ", expected " + want);
+}
+
+std::string class_name(nb::handle object) { return nb::cast<std::string>(nb::str(object.type().attr("__name__"))); }
+
+ArrayType inspect(nb::handle type) {
+  ArrayType found;
+  const auto module = nb::cast<std::string>(nb::str(nb::getattr(type, "__module__", nb::str(""))));
+  const std::string root = module.substr(0, module.find('.'));
+  if (root == "numpy") found.library = Library::numpy;
+  if (root == "cupy") found.library = Library::cupy;
+  if (root == "jax" || root == "jaxlib") found.library = Library::jax;
+  if (nb::hasattr(type, "__torch_function__")) found.library = Library::torch;
+  const nb::object capsule = nb::getattr(type, "__dlpack_c_exchange_api__", nb::none());
+  if (PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api") != 0) {
+    auto* api = static_cast<const DLPackExchangeAPI*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+    while (api != nullptr && api->header.version.major > 1) {
+      api = reinterpret_cast<const DLPackExchangeAPI*>(api->header.prev_api);
+    }
+    found.api = api;
+  }
+  return found;
+}
+
+Tensor view_of(const DLTensor& t, std::string_view op, std::string_view subject) {
+  if (t.ndim > kMaxRank) reject(op, subject, std::to_string(t.ndim) + "-dimensional", "at most 8 dimensions");
+  Tensor view;
+  view.data = static_cast<std::byte*>(t.data) + t.byte_offset;
+  view.dtype = to_dtype(t.dtype, op, subject);
+  if (t.device.device_type == kDLCUDA || t.device.device_type == kDLCUDAManaged) {
+    view.device = {DeviceKind::cuda, t.device.device_id};
+  } else if (t.device.device_type != kDLCPU && t.device.device_type != kDLCUDAHost) {
+    reject(op, subject, "on DLPack device type " + std::to_string(t.device.device_type), "a CPU or CUDA array");
+  }
+  view.rank = t.ndim;
+  std::int64_t stride = 1;
+  for (int i = t.ndim - 1; i >= 0; --i) {
+    view.shape[i] = t.shape[i];
+    view.strides[i] = t.strides != nullptr ? t.strides[i] : stride;
+    stride *= t.shape[i];
+  }
+  return view;
+}
+
+DType dtype_of_format(const char* format, std::size_t item_size, std::string_view op, std::string_view subject) {
+  const char* c = format;
+  if (*c == '@' || *c == '=' || *c == '<') ++c;
+  const auto bits = static_cast<std::uint8_t>(item_size * 8);
+  if (c[0] != '\0' && c[1] == '\0') {
+    if (std::strchr("efd", *c) != nullptr) return to_dtype({kDLFloat, bits, 1}, op, subject);
+    if (std::strchr("bhilqn", *c) != nullptr) return to_dtype({kDLInt, bits, 1}, op, subject);
+    if (std::strchr("BHILQN", *c) != nullptr) return to_dtype({kDLUInt, bits, 1}, op, subject);
+    if (*c == '?') return DType::boolean;
+  }
+  reject(op, subject, std::string("of buffer format '") + format + "'", "a float, integer or bool array");
+}
+
+Tensor view_of(const Py_buffer& b, std::string_view op, std::string_view subject) {
+  if (b.ndim > kMaxRank) reject(op, subject, std::to_string(b.ndim) + "-dimensional", "at most 8 dimensions");
+  Tensor view;
+  view.data = b.buf;
+  view.dtype = dtype_of_format(b.format, static_cast<std::size_t>(b.itemsize), op, subject);
+  view.rank = b.ndim;
+  for (int i = 0; i < b.ndim; ++i) {
+    view.shape[i] = b.shape[i];
+    if (b.strides[i] % b.itemsize != 0) reject(op, subject, "strided by a part of an element", "whole elements");
+    view.strides[i] = b.strides[i] / b.itemsize;
+  }
+  return view;
+}
+
+Borrowed borrow_capsule(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans) {
+  int index = 0;
+  nb::dict options;
+  // In DLPack, CUDA stream 1 is the legacy default stream; 0 is not a stream.
+  if (on_cuda(array, op, subject, index)) {
+    options["stream"] = stream == nullptr ? std::intptr_t{1} : reinterpret_cast<std::intptr_t>(stream);
+  }
+  nb::object capsule;
+  try {
+    capsule = array.attr("__dlpack__")(**options, nb::arg("max_version") = nb::make_tuple(1, 0));
+  } catch (nb::python_error& e) {
+    if (!e.matches(PyExc_TypeError)) throw;
+    capsule = array.attr("__dlpack__")(**options);  // DLPack 0.x producers know no max_version.
+  }
+  if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned") != 0) {
+    auto* t = static_cast<DLManagedTensorVersioned*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
+    PyCapsule_SetName(capsule.ptr(), "used_dltensor_versioned");
+    loans.keep(t);
+    return {view_of(t->dl_tensor, op, subject), (t->flags & kReadOnly) == 0, false};
+  }
+  if (PyCapsule_IsValid(capsule.ptr(), "dltensor") == 0) reject(op, subject, class_name(array), "a DLPack array");
+  auto* t = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+  PyCapsule_SetName(capsule.ptr(), "used_dltensor");
+  loans.keep(t);
+  return {view_of(t->dl_tensor, op, subject), true, false};
+}
+
+Borrowed borrow_buffer(nb::handle array, std::string_view op, std::string_view subject, Loans& loans) {
+  Py_buffer buffer;
+  if (PyObject_GetBuffer(array.ptr(), &buffer, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
+    nb::python_error error;
+    // numpy has no buffer format for ml_dtypes' bfloat16: look at its bits instead.
+    if (nb::cast<std::string>(nb::str(nb::getattr(array, "dtype", nb::str("")))) != "bfloat16") {
+      reject(op, subject, "an array that cannot be read (" + std::string(error.what()) + ")", "a float, integer or bool array");
+    }
+    nb::object bits = array.attr("view")("uint16");
+    Borrowed borrowed = borrow_buffer(bits, op, subject, loans);
+    borrowed.view.dtype = DType::bf16;
+    loans.keep(std::move(bits));
+    return borrowed;
+  }
+  loans.keep(buffer);
+  return {view_of(buffer, op, subject), buffer.readonly == 0, false};
+}
+
+}  // namespace
+
+const ArrayType& array_type(nb::handle array) {
+  static std::unordered_map<PyTypeObject*, ArrayType> known;  // under the GIL; types are kept alive below
+  auto* type = Py_TYPE(array.ptr());
+  auto it = known.find(type);
+  if (it == known.end()) {
+    it = known.emplace(type, inspect(nb::handle(reinterpret_cast<PyObject*>(type)))).first;
+    Py_INCREF(type);
+  }
+  return it->second;
+}
+
+Loans::~Loans() {
+  for (Py_buffer& buffer : buffers_) PyBuffer_Release(&buffer);
+  for (DLManagedTensor* tensor : legacy_) {
+    if (tensor->deleter != nullptr) tensor->deleter(tensor);
+  }
+  for (DLManagedTensorVersioned* tensor : versioned_) {
+    if (tensor->deleter != nullptr) tensor->deleter(tensor);
+  }
+}
+
+Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans) {
+  const ArrayType& type = array_type(array);
+  if (type.api != nullptr) {
+    DLTensor t;
+    if (type.api->dltensor_from_py_object_no_sync(array.ptr(), &t) != 0) throw nb::python_error();
+    return {view_of(t, op, subject), true, false};
+  }
+  if (PyObject_CheckBuffer(array.ptr()) != 0) return borrow_buffer(array, op, subject, loans);
+  if (!nb::hasattr(array, "__dlpack__")) {
+    reject(op, subject, class_name(array), "an array with DLPack or the buffer protocol (numpy, torch, jax, cupy ...)");
+  }
+  Borrowed borrowed = borrow_capsule(array, op, subject, stream, loans);
+  borrowed.unordered = borrowed.view.device.kind == DeviceKind::cuda && type.library == Library::jax;
+  return borrowed;
+}
+
+void refuse_gradients(nb::handle array, std::string_view op, std::string_view subject) {
+  if (array_type(array).library != Library::torch) return;
+  if (!nb::cast<bool>(array.attr("requires_grad"))) return;
+  if (!nb::cast<bool>(nb::module_::import_("torch").attr("is_grad_enabled")())) return;
+  throw Unsupported(std::string(op) + ": " + std::string(subject) +
+                    " is a tensor that requires grad, expected one without: there are no gradients yet; use .detach() "
+                    "or torch.no_grad()");
+}
+
+bool on_cuda(nb::handle array, std::string_view op, std::string_view subject, int& index) {
+  const ArrayType& type = array_type(array);
+  if (type.api != nullptr) {
+    DLTensor t;
+    if (type.api->dltensor_from_py_object_no_sync(array.ptr(), &t) != 0) throw nb::python_error();
+    index = t.device.device_id;
+    return t.device.device_type == kDLCUDA || t.device.device_type == kDLCUDAManaged;
+  }
+  if (PyObject_CheckBuffer(array.ptr()) != 0 || !nb::hasattr(array, "__dlpack_device__")) return false;
+  const nb::object device = array.attr("__dlpack_device__")();
+  const int kind = nb::cast<int>(nb::int_(device[0]));
+  index = nb::cast<int>(nb::int_(device[1]));
+  if (kind != kDLCPU && kind != kDLCUDA && kind != kDLCUDAHost && kind != kDLCUDAManaged) {
+    reject(op, subject, "on DLPack device type " + std::to_string(kind), "a CPU or CUDA array");
+  }
+  return kind == kDLCUDA || kind == kDLCUDAManaged;
+}
+
+void* current_stream(nb::handle array, int index) {
+  const ArrayType& type = array_type(array);
+  if (type.api != nullptr) {
+    void* stream = nullptr;
+    if (type.api->current_work_stream(kDLCUDA, index, &stream) != 0) throw nb::python_error();
+    return stream;
+  }
+  const nb::object stream = nb::module_::import_("robocache._frameworks").attr("current_stream")(array, index);
+  return reinterpret_cast<void*>(nb::cast<std::intptr_t>(stream));
+}
+
+DType to_dtype(DLDataType type, std::string_view op, std::string_view subject) {
+  if (type.lanes == 1) {
+    for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) {
+      const auto dtype = static_cast<DType>(i);
+      const DLDataType known = to_dlpack(dtype);
+      if (known.code == type.code && known.bits == type.bits) return dtype;
+    }
+  }
+  reject(op, subject,
+         "of DLPack dtype (code " + std::to_string(type.code) + ", " + std::to_string(type.bits) + " bits)",
+         "a float16, bfloat16, float32, float64, integer or bool array");
+}
+
+DLDataType to_dlpack(DType dtype) noexcept {
+  const auto bits = static_cast<std::uint8_t>(size_of(dtype) * 8);
+  switch (dtype) {
+    case DType::f64:
+    case DType::f32:
+    case DType::f16:
+      return {kDLFloat, bits, 1};
+    case DType::bf16:
+      return {kDLBfloat, bits, 1};
+    case DType::i64:
+    case DType::i32:
+    case DType::i16:
+    case DType::i8:
+      return {kDLInt, bits, 1};
+    case DType::boolean:
+      return {kDLBool, bits, 1};
+    default:
+      return {kDLUInt, bits, 1};
+  }
+}
+
+}  // namespace robocache::python

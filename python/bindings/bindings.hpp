@@ -1,0 +1,11 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+// One function an area; module.cpp calls them.
+namespace robocache::python {
+
+void bind_align(nanobind::module_& m);
+void bind_installation(nanobind::module_& m);
+
+}  // namespace robocache::python

@@ -1,0 +1,190 @@
+#include "output.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "dlpack.hpp"
+#include "robocache/error.hpp"
+#include "robocache/memory.hpp"
+
+namespace robocache::python {
+
+using namespace dlpack;
+
+namespace {
+
+/// Memory of a resource with the shape of one array.
+class Block {
+ public:
+  Block(std::span<const std::int64_t> shape, DType dtype, Device device, void* stream)
+      : resource_(device.kind == DeviceKind::cpu ? &host_memory() : &device_memory(device.index)) {
+    view_.dtype = dtype;
+    view_.device = device;
+    view_.rank = static_cast<std::int32_t>(shape.size());
+    std::int64_t stride = 1;
+    for (int i = view_.rank - 1; i >= 0; --i) {
+      view_.shape[i] = shape[static_cast<std::size_t>(i)];
+      view_.strides[i] = stride;
+      stride *= view_.shape[i];
+    }
+    for (int i = 0; i < view_.rank; ++i) byte_strides_[i] = view_.strides[i] * static_cast<Py_ssize_t>(size_of(dtype));
+    bytes_ = std::max<std::size_t>(1, static_cast<std::size_t>(view_.numel()) * size_of(dtype));
+    view_.data = resource_->allocate(bytes_, stream);
+  }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  // On the legacy default stream: it waits for blocking streams, and the stream of the call may be gone by now.
+  ~Block() { resource_->deallocate(view_.data, bytes_, nullptr); }
+
+  [[nodiscard]] Tensor& view() { return view_; }
+  [[nodiscard]] Py_ssize_t* byte_strides() { return byte_strides_; }
+
+ private:
+  Tensor view_;
+  MemoryResource* resource_;
+  std::size_t bytes_ = 0;
+  Py_ssize_t byte_strides_[kMaxRank] = {};
+};
+
+/// What Python holds.
+struct Memory {
+  std::shared_ptr<Block> block;
+};
+
+DLTensor describe(Tensor& view) {
+  const DLDeviceType kind = view.device.kind == DeviceKind::cpu ? kDLCPU : kDLCUDA;
+  return {view.data, {kind, view.device.index}, view.rank, to_dlpack(view.dtype), view.shape, view.strides, 0};
+}
+
+/// A DLPack tensor that keeps `block` alive.
+DLManagedTensorVersioned* lend(std::shared_ptr<Block> block) {
+  auto* keep = new std::shared_ptr<Block>(std::move(block));
+  return new DLManagedTensorVersioned{{1, 0},
+                                      keep,
+                                      [](DLManagedTensorVersioned* self) {
+                                        delete static_cast<std::shared_ptr<Block>*>(self->manager_ctx);
+                                        delete self;
+                                      },
+                                      0,
+                                      describe((*keep)->view())};
+}
+
+const char* format_of(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return "d";
+    case DType::f32: return "f";
+    case DType::f16: return "e";
+    case DType::bf16: return "H";  // the caller views it as ml_dtypes' bfloat16
+    case DType::i64: return "q";
+    case DType::i32: return "i";
+    case DType::i16: return "h";
+    case DType::i8: return "b";
+    case DType::u64: return "Q";
+    case DType::u32: return "I";
+    case DType::u16: return "H";
+    case DType::u8: return "B";
+    case DType::boolean: return "?";
+  }
+  return "";
+}
+
+int get_buffer(PyObject* exporter, Py_buffer* buffer, int /*flags*/) {
+  Block& block = *nb::inst_ptr<Memory>(nb::handle(exporter))->block;
+  Tensor& view = block.view();
+  if (view.device.kind != DeviceKind::cpu) {
+    PyErr_SetString(PyExc_BufferError, "Memory: on a CUDA device, expected host memory; use DLPack");
+    return -1;
+  }
+  *buffer = {};
+  buffer->obj = Py_NewRef(exporter);
+  buffer->buf = view.data;
+  buffer->itemsize = static_cast<Py_ssize_t>(size_of(view.dtype));
+  buffer->len = view.numel() * buffer->itemsize;
+  buffer->format = const_cast<char*>(format_of(view.dtype));
+  buffer->ndim = view.rank;
+  buffer->shape = reinterpret_cast<Py_ssize_t*>(view.shape);
+  buffer->strides = block.byte_strides();
+  return 0;
+}
+
+Fresh from_torch(const DLPackExchangeAPI& api, std::span<const std::int64_t> shape, DType dtype, Device device,
+                 void* stream) {
+  DLManagedTensorVersioned* managed = nullptr;
+  if (device.kind == DeviceKind::cpu) {
+    managed = lend(std::make_shared<Block>(shape, dtype, device, stream));
+  } else {
+    DLTensor prototype{nullptr, {kDLCUDA, device.index}, static_cast<std::int32_t>(shape.size()), to_dlpack(dtype),
+                       const_cast<std::int64_t*>(shape.data()), nullptr, 0};
+    std::string message;
+    const auto note = [](void* text, const char* kind, const char* what) {
+      *static_cast<std::string*>(text) = std::string(kind) + ": " + what;
+    };
+    if (api.managed_tensor_allocator(&prototype, &managed, &message, note) != 0) {
+      if (PyErr_Occurred() != nullptr) throw nb::python_error();
+      throw OutOfMemory(message);
+    }
+  }
+  Fresh fresh;
+  fresh.view = Tensor(static_cast<std::byte*>(managed->dl_tensor.data) + managed->dl_tensor.byte_offset, dtype, {}, device);
+  fresh.view.rank = managed->dl_tensor.ndim;
+  std::int64_t stride = 1;
+  for (int i = fresh.view.rank - 1; i >= 0; --i) {
+    fresh.view.shape[i] = managed->dl_tensor.shape[i];
+    fresh.view.strides[i] = stride;
+    stride *= fresh.view.shape[i];
+  }
+  void* object = nullptr;
+  if (api.managed_tensor_to_py_object_no_sync(managed, &object) != 0) throw nb::python_error();
+  fresh.array = nb::steal(static_cast<PyObject*>(object));
+  return fresh;
+}
+
+}  // namespace
+
+Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream) {
+  const ArrayType& type = array_type(like);
+  if (type.api != nullptr) return from_torch(*type.api, shape, dtype, device, stream);
+  Memory memory{std::make_shared<Block>(shape, dtype, device, stream)};
+  const Tensor view = memory.block->view();
+  const nb::object adopt = nb::module_::import_("robocache._frameworks").attr("adopt");
+  return {adopt(like, nb::cast(std::move(memory)), nb::str(name(dtype).data(), name(dtype).size())), view};
+}
+
+void bind_memory(nb::module_& m) {
+  static PyType_Slot slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
+  nb::class_<Memory>(m, "Memory", nb::type_slots(slots),
+                                      "Memory of RoboCache lent to other libraries (buffer protocol, DLPack).")
+      .def("__dlpack_device__",
+           [](const Memory& self) {
+             const Device device = self.block->view().device;
+             return nb::make_tuple(static_cast<int>(device.kind == DeviceKind::cpu ? kDLCPU : kDLCUDA), device.index);
+           })
+      .def(
+          "__dlpack__",
+          [](const Memory& self, const nb::object& /*stream*/, const nb::object& max_version,
+             const nb::object& /*dl_device*/, const nb::object& /*copy*/) {
+            DLManagedTensorVersioned* managed = lend(self.block);
+            if (!max_version.is_none()) {
+              return nb::steal(PyCapsule_New(managed, "dltensor_versioned", [](PyObject* capsule) {
+                if (PyCapsule_IsValid(capsule, "dltensor_versioned") == 0) return;
+                auto* t = static_cast<DLManagedTensorVersioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
+                t->deleter(t);
+              }));
+            }
+            auto* legacy = new DLManagedTensor{managed->dl_tensor, managed, [](DLManagedTensor* owned) {
+                                                 auto* owner = static_cast<DLManagedTensorVersioned*>(owned->manager_ctx);
+                                                 owner->deleter(owner);
+                                                 delete owned;
+                                               }};
+            return nb::steal(PyCapsule_New(legacy, "dltensor", [](PyObject* capsule) {
+              if (PyCapsule_IsValid(capsule, "dltensor") == 0) return;
+              auto* t = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule, "dltensor"));
+              t->deleter(t);
+            }));
+          },
+          nb::kw_only(), nb::arg("stream") = nb::none(), nb::arg("max_version") = nb::none(),
+          nb::arg("dl_device") = nb::none(), nb::arg("copy") = nb::none());
+}
+
+}  // namespace robocache::python

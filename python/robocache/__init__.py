@@ -1,0 +1,36 @@
+"""RoboCache: every sensor at the same instants, on the CPU and on the GPU."""
+
+from importlib.metadata import version as _version
+
+from robocache._core import AlignResult, Stream, align, resample
+from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
+from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
+from robocache.grid import grid
+from robocache.installation import check_installation, is_cuda_available, self_test
+from robocache.predecessor import fuse_multimodal, resample_trajectories
+
+__version__ = _version("robocache")
+
+__all__ = [
+    "AlignResult",
+    "CudaError",
+    "DataError",
+    "Dataset",
+    "Episode",
+    "InvalidArgument",
+    "OutOfMemory",
+    "Problem",
+    "Stream",
+    "StreamInfo",
+    "Unsupported",
+    "__version__",
+    "align",
+    "check_installation",
+    "fuse_multimodal",
+    "grid",
+    "is_cuda_available",
+    "open",
+    "resample",
+    "resample_trajectories",
+    "self_test",
+]

@@ -1,0 +1,105 @@
+"""The function names of RoboCache 1.0.0, with its argument order and correct results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robocache import _core
+from robocache._frameworks import to_device
+from robocache.errors import CudaError, InvalidArgument
+
+
+def _place(op: str, backend: str | None, arrays: list[Any], home: str) -> list[Any]:
+    """The arrays where `backend` computes; `home` is the device of the first one."""
+    if backend not in (None, "auto", "cuda", "cpu", "pytorch"):
+        raise InvalidArgument(f"{op}: backend is {backend!r}, expected None, 'auto', 'cuda', 'cpu' (or 'pytorch')")
+    wanted = {"cuda": "cuda", "cpu": "cpu", "pytorch": "cpu"}.get(backend or "")
+    if wanted is None or home.startswith(wanted):
+        return arrays
+    if wanted == "cuda" and _core.cuda_device_count() == 0:
+        raise CudaError(f"{op}: backend is 'cuda' and there is no CUDA device: {_core.why_no_cuda()}")
+    return [to_device(array, wanted) for array in arrays]
+
+
+def _device_of(array: Any) -> str:
+    kind, index = array.__dlpack_device__() if hasattr(array, "__dlpack_device__") else (1, 0)
+    return f"cuda:{index}" if int(kind) in (2, 13) else "cpu"
+
+
+def resample_trajectories(
+    source_data: Any, source_times: Any, target_times: Any, device: Any = None, backend: str | None = None
+) -> Any:
+    """Resample trajectories linearly; targets outside the source times get the end samples.
+
+    Parameters
+    ----------
+    source_data : array [B, S, D]
+        float16, bfloat16, float32 or float64.
+    source_times, target_times : array [B, S], [B, T]
+        One dtype: int64 ns, float64 s or float32 s (relative times only). Expanded (stride-0) times cost no copy.
+    device : str or torch.device, optional
+        Where to compute and leave the result; default: where `source_data` is.
+    backend : {None, 'auto', 'cuda', 'cpu'}
+        Where to compute; the result is left where `source_data` is. 'pytorch' is the old name of 'cpu'.
+
+    Returns
+    -------
+    array [B, T, D]
+        In the dtype of `source_data`.
+
+    Raises
+    ------
+    ValueError
+        Shapes or dtypes do not fit, an unknown backend, unsorted times.
+    RuntimeError
+        backend='cuda' without a CUDA device.
+    """
+    arrays = [source_data, source_times, target_times]
+    if device is not None:
+        arrays = [to_device(array, str(device)) for array in arrays]
+    home = _device_of(arrays[0])
+    data, times, targets = _place("resample_trajectories", backend, arrays, home)
+    result = _core.resample(data, times, targets, interp="linear")
+    return result if _device_of(result) == home else to_device(result, home)
+
+
+def fuse_multimodal(
+    stream1_data: Any,
+    stream1_times: Any,
+    stream2_data: Any,
+    stream2_times: Any,
+    stream3_data: Any,
+    stream3_times: Any,
+    target_times: Any,
+    backend: str | None = None,
+) -> Any:
+    """Resample three streams linearly at the same targets and join their columns.
+
+    Parameters
+    ----------
+    stream1_data, stream2_data, stream3_data : array [B, S_i, D_i]
+        Floats of one dtype.
+    stream1_times, stream2_times, stream3_times : array [B, S_i]
+        One dtype: int64 ns, float64 s or float32 s (relative times only).
+    target_times : array [B, T]
+        In the same dtype.
+    backend : {None, 'auto', 'cuda', 'cpu'}
+        As in `resample_trajectories`.
+
+    Returns
+    -------
+    array [B, T, D_1 + D_2 + D_3]
+
+    Raises
+    ------
+    ValueError
+        Shapes or dtypes do not fit or differ, an unknown backend, unsorted times.
+    RuntimeError
+        backend='cuda' without a CUDA device.
+    """
+    arrays = [stream1_data, stream1_times, stream2_data, stream2_times, stream3_data, stream3_times, target_times]
+    home = _device_of(stream1_data)
+    *pairs, targets = _place("fuse_multimodal", backend, arrays, home)
+    streams = [_core.Stream(pairs[i], pairs[i + 1], interp="linear") for i in (0, 2, 4)]
+    result = _core.align(streams, targets).values
+    return result if _device_of(result) == home else to_device(result, home)
