@@ -16,6 +16,6 @@ function(robocache_compile_settings target)
     set_target_properties(${target} PROPERTIES CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static)
     # -std, not CXX_STANDARD or CUDA_STANDARD: CMake 3.25 does not know that nvcc has C++20.
     target_compile_options(${target} PRIVATE
-      $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-fmad=false;-Xcompiler=-ffp-contract=off,-Wall,-Wextra>)
+      $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;-fmad=false;-Xcompiler=-ffp-contract=off,-Wall,-Wextra>)
   endif()
 endfunction()

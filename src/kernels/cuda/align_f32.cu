@@ -1,0 +1,9 @@
+#include "kernels/cuda/align_kernel.cuh"
+
+namespace robocache::cuda {
+
+template void launch_align<float>(const AlignParameters<4>&, std::int64_t, bool, void*);
+template void launch_align<float>(const AlignParameters<16>&, std::int64_t, bool, void*);
+template void launch_align<float>(const AlignParameters<64>&, std::int64_t, bool, void*);
+
+}  // namespace robocache::cuda
