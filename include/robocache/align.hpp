@@ -5,8 +5,8 @@
 #include <span>
 #include <string_view>
 
-#include <robocache/data_check.hpp>
 #include <robocache/context.hpp>
+#include <robocache/data_check.hpp>
 #include <robocache/error.hpp>
 #include <robocache/tensor.hpp>
 
@@ -16,7 +16,8 @@ namespace robocache {
 ///   hold     the last sample at or before the target
 ///   nearest  the nearer sample; the earlier one on a tie
 ///   linear   a + w * (b - a)
-///   slerp    unit quaternions in groups of four columns, shortest arc, renormalised; the component order (xyzw or wxyz)
+///   slerp    unit quaternions in groups of four columns, shortest arc, renormalised; the component order (xyzw or
+///   wxyz)
 ///            is the caller's and is kept
 enum class Interp : std::uint8_t { automatic, hold, nearest, linear, slerp };
 
@@ -36,11 +37,11 @@ inline constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max(
 
 /// One sensor: samples and their stamps. B batch, S samples, D features, G segments.
 ///   values   [B, S, D] or, with offsets, [N, D]   any dtype; any strides
-///   stamps   [B, S], [S] (shared by the batch) or, with offsets, [N]   i64 ns | f64 s | f32 s; non-decreasing per segment
-///   lengths  [G] i32 | i64   samples in each segment (padding is never read); excludes offsets
-///   offsets  [G+1] i32 | i64 segment g is the samples offsets[g] .. offsets[g+1]-1 of a packed [N, D]
-///   rows     [B] i32 | i64   batch row b reads segment rows[b]; default: segment b
-///   scale, bias [D] f32      the stored value is value * scale + bias (float outputs only); default: as it is
+///   stamps   [B, S], [S] (shared by the batch) or, with offsets, [N]   i64 ns | f64 s | f32 s; non-decreasing per
+///   segment lengths  [G] i32 | i64   samples in each segment (padding is never read); excludes offsets offsets  [G+1]
+///   i32 | i64 segment g is the samples offsets[g] .. offsets[g+1]-1 of a packed [N, D] rows     [B] i32 | i64   batch
+///   row b reads segment rows[b]; default: segment b scale, bias [D] f32      the stored value is value * scale + bias
+///   (float outputs only); default: as it is
 struct Stream {
   ConstTensor values;
   ConstTensor stamps;
@@ -82,8 +83,8 @@ Pending align(std::span<const Stream> streams, const Targets& at, std::span<cons
               const Tensor& age_ns, DataCheck check = DataCheck::automatic, const Context& ctx = {});
 
 /// align with one stream and no validity: out [B, T, D].
-inline Pending resample(const Stream& stream, const Targets& at, const Tensor& out, DataCheck check = DataCheck::automatic,
-                        const Context& ctx = {}) {
+inline Pending resample(const Stream& stream, const Targets& at, const Tensor& out,
+                        DataCheck check = DataCheck::automatic, const Context& ctx = {}) {
   return align({&stream, 1}, at, {&out, 1}, {}, {}, check, ctx);
 }
 

@@ -35,7 +35,7 @@ constexpr std::size_t size_of(DType dtype) noexcept {
 constexpr bool is_float(DType dtype) noexcept { return dtype <= DType::bf16; }
 
 constexpr std::string_view name(DType dtype) noexcept {
-  constexpr std::string_view names[] = {"float64", "float32", "float16", "bfloat16", "int64",  "int32", "int16",
+  constexpr std::string_view names[] = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16",
                                         "int8",    "uint64",  "uint32",  "uint16",   "uint8", "bool"};
   return names[static_cast<std::size_t>(dtype)];
 }

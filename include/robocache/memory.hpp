@@ -31,7 +31,8 @@ MemoryResource& host_memory();
 /// Page-locked host memory that CUDA devices can read and write in place. Throws Unsupported in a build without CUDA.
 MemoryResource& pinned_memory();
 
-/// Memory of CUDA device `index`, stream-ordered. Throws Unsupported in a build without CUDA, CudaError for a bad index.
+/// Memory of CUDA device `index`, stream-ordered. Throws Unsupported in a build without CUDA, CudaError for a bad
+/// index.
 MemoryResource& device_memory(int index);
 
 /// Number of CUDA devices that this process can use; 0 without CUDA, without a driver or with a driver too old.

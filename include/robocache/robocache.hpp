@@ -2,8 +2,8 @@
 
 // Everything a C++ user may include.
 #include <robocache/align.hpp>
-#include <robocache/data_check.hpp>
 #include <robocache/context.hpp>
+#include <robocache/data_check.hpp>
 #include <robocache/device.hpp>
 #include <robocache/dtype.hpp>
 #include <robocache/error.hpp>

@@ -1,5 +1,7 @@
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
 
 #include <algorithm>
 #include <optional>
@@ -125,8 +127,8 @@ class Call {
     for (const nb::object& array : result.out) {
       const Tensor view = inputs_.borrow_output(array);
       if (dtype.has_value() && view.dtype != *dtype) {
-        throw InvalidArgument(std::string(op_) + ": out is " + std::string(name(view.dtype)) + ", expected dtype=" +
-                              std::string(name(*dtype)));
+        throw InvalidArgument(std::string(op_) + ": out is " + std::string(name(view.dtype)) +
+                              ", expected dtype=" + std::string(name(*dtype)));
       }
       outputs_.push_back(inputs_.complete(view, "out"));
     }
@@ -138,8 +140,8 @@ class Call {
   std::vector<Tensor> outputs_;
 };
 
-AlignResult align_arrays(const nb::object& streams, const nb::object& at, const nb::object& dtype, const nb::object& out,
-                         std::string_view check) {
+AlignResult align_arrays(const nb::object& streams, const nb::object& at, const nb::object& dtype,
+                         const nb::object& out, std::string_view check) {
   std::vector<PyStream*> list;
   if (nb::isinstance<PyStream>(streams)) {
     list.push_back(nb::inst_ptr<PyStream>(streams));
@@ -147,7 +149,8 @@ AlignResult align_arrays(const nb::object& streams, const nb::object& at, const 
     for (nb::handle item : nb::borrow<nb::sequence>(streams)) {
       if (!nb::isinstance<PyStream>(item)) {
         throw InvalidArgument("align: streams[" + std::to_string(list.size()) + "] is " +
-                              nb::cast<std::string>(nb::str(item.type().attr("__name__"))) + ", expected robocache.Stream");
+                              nb::cast<std::string>(nb::str(item.type().attr("__name__"))) +
+                              ", expected robocache.Stream");
       }
       list.push_back(nb::inst_ptr<PyStream>(item));
     }
@@ -167,19 +170,24 @@ nb::object resample_array(PyStream stream, const nb::object& at, const nb::objec
 void bind_align(nb::module_& m) {
   bind_stream(m);
   nb::class_<AlignResult>(m, "AlignResult", kAlignResultDoc)
-      .def_prop_ro("values", &AlignResult::values, "Array [B, T, sum D] (or [T, sum D]); raises for a mix of dtypes.")
-      .def_ro("valid", &AlignResult::valid, "bool array [B, T, N] (or [T, N]): in range, gap and age kept.")
-      .def_ro("age_ns", &AlignResult::age_ns, "int64 array [B, T, N] (or [T, N]) in ns.")
-      .def("split", &AlignResult::split, "List of arrays, one a stream, each in the dtype it was written in.")
+      .def_prop_ro("values", &AlignResult::values, nb::for_getter(nb::sig("def values(self) -> typing.Any")),
+                   "Array [B, T, sum D] (or [T, sum D]); raises for a mix of dtypes.")
+      .def_ro("valid", &AlignResult::valid, nb::for_getter(nb::sig("def valid(self) -> typing.Any")),
+              "bool array [B, T, N] (or [T, N]): in range, gap and age kept.")
+      .def_ro("age_ns", &AlignResult::age_ns, nb::for_getter(nb::sig("def age_ns(self) -> typing.Any")),
+              "int64 array [B, T, N] (or [T, N]) in ns.")
+      .def("split", &AlignResult::split, nb::sig("def split(self) -> list[typing.Any]"),
+           "List of arrays, one a stream, each in the dtype it was written in.")
       .def("check", &AlignResult::check,
            "Waits for the call's stream and raises InvalidArgument if its data was bad. Silent on the CPU.");
   m.def("align", &align_arrays, nb::arg("streams"), nb::arg("at"), nb::kw_only(), nb::arg("dtype") = nb::none(),
-        nb::arg("out") = nb::none(), nb::arg("check") = "auto", kAlignDoc);
+        nb::arg("out") = nb::none(), nb::arg("check") = "auto", nb::sig(kAlignSignature), kAlignDoc);
   m.def(
       "resample",
-      [](nb::object values, nb::object stamps, const nb::object& at, const nb::object& interp, const nb::object& outside,
-         std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns, std::int64_t offset_ns,
-         nb::object lengths, nb::object offsets, const nb::object& name, const nb::object& out, std::string_view check) {
+      [](nb::object values, nb::object stamps, const nb::object& at, const nb::object& interp,
+         const nb::object& outside, std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns,
+         std::int64_t offset_ns, nb::object lengths, nb::object offsets, const nb::object& name, const nb::object& out,
+         std::string_view check) {
         return resample_array(PyStream(std::move(values), std::move(stamps), interp, outside, max_gap_ns, max_age_ns,
                                        offset_ns, std::move(lengths), std::move(offsets), name),
                               at, out, check);
@@ -187,7 +195,8 @@ void bind_align(nb::module_& m) {
       nb::arg("values"), nb::arg("stamps"), nb::arg("at"), nb::kw_only(), nb::arg("interp") = nb::none(),
       nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),
       nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
-      nb::arg("name") = nb::none(), nb::arg("out") = nb::none(), nb::arg("check") = "auto", kResampleDoc);
+      nb::arg("name") = nb::none(), nb::arg("out") = nb::none(), nb::arg("check") = "auto", nb::sig(kResampleSignature),
+      kResampleDoc);
 }
 
 }  // namespace robocache::python

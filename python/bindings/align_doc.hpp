@@ -1,9 +1,18 @@
 #pragma once
 
-// Docstrings of the alignment bindings, in numpy style. B batch, S samples, T targets, D features, N streams.
+// Signatures (for the stub) and docstrings of the alignment bindings, in numpy style. B batch, S samples, T targets, D
+// features, N streams.
 namespace robocache::python {
 
-inline constexpr const char* kStreamDoc = R"doc(One sensor: its samples, their stamps, and how to fill the time between them.
+inline constexpr const char* kStreamSignature =
+    "def __init__(self, values: typing.Any, stamps: typing.Any, *, "
+    "interp: typing.Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, "
+    "outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, "
+    "max_age_ns: int | None = None, offset_ns: int = 0, lengths: typing.Any = None, offsets: typing.Any = None, "
+    "name: str | None = None) -> None";
+
+inline constexpr const char* kStreamDoc =
+    R"doc(One sensor: its samples, their stamps, and how to fill the time between them.
 
 Arrays are numpy, torch, jax or cupy arrays on the CPU or a CUDA device (anything with DLPack or the buffer
 protocol); nothing is copied. All streams of a call live on one device.
@@ -40,6 +49,10 @@ ValueError
     An option is none of those above.
 )doc";
 
+inline constexpr const char* kAlignSignature =
+    "def align(streams: collections.abc.Sequence[Stream] | Stream, at: typing.Any, *, dtype: typing.Any = None, "
+    "out: typing.Any = None, check: typing.Literal['auto', 'now', 'off'] = 'auto') -> AlignResult";
+
 inline constexpr const char* kAlignDoc = R"doc(Put streams at the same instants.
 
 Parameters
@@ -70,6 +83,14 @@ NotImplementedError
     A dtype or interpolation that is not there (blending integers, gradients).
 )doc";
 
+inline constexpr const char* kResampleSignature =
+    "def resample(values: typing.Any, stamps: typing.Any, at: typing.Any, *, "
+    "interp: typing.Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, "
+    "outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, "
+    "max_age_ns: int | None = None, offset_ns: int = 0, lengths: typing.Any = None, offsets: typing.Any = None, "
+    "name: str | None = None, out: typing.Any = None, "
+    "check: typing.Literal['auto', 'now', 'off'] = 'auto') -> typing.Any";
+
 inline constexpr const char* kResampleDoc = R"doc(Put one stream at new times: `align` without validity.
 
 Parameters
@@ -94,6 +115,7 @@ ValueError, NotImplementedError
     As `align`.
 )doc";
 
-inline constexpr const char* kAlignResultDoc = "The aligned streams: `values`, `valid`, `age_ns`, `split()`, `check()`.";
+inline constexpr const char* kAlignResultDoc =
+    "The aligned streams: `values`, `valid`, `age_ns`, `split()`, `check()`.";
 
 }  // namespace robocache::python

@@ -33,6 +33,10 @@ nb::object interp_name(Interp interp) {
   return nb::none();
 }
 
+nb::object limit_or_none(std::int64_t limit_ns) {
+  return limit_ns == kNoLimit ? nb::object(nb::none()) : nb::object(nb::int_(limit_ns));
+}
+
 Outside to_outside(nb::handle side) {
   if (PyFloat_Check(side.ptr()) || PyLong_Check(side.ptr())) {
     return {Outside::Policy::fill, nb::cast<double>(nb::float_(side))};
@@ -42,8 +46,9 @@ Outside to_outside(nb::handle side) {
   if (text == "nan") return {Outside::Policy::fill, std::numeric_limits<double>::quiet_NaN()};
   if (text == "extrapolate") return {Outside::Policy::extrapolate};
   if (text == "error") return {Outside::Policy::error};
-  throw InvalidArgument("Stream: outside is '" + text +
-                        "', expected 'hold', 'nan', 'extrapolate', 'error', a number, or a pair (before, after) of these");
+  throw InvalidArgument(
+      "Stream: outside is '" + text +
+      "', expected 'hold', 'nan', 'extrapolate', 'error', a number, or a pair (before, after) of these");
 }
 
 /// Inserts an axis of `size` with stride 0 before axis `where`.
@@ -61,8 +66,8 @@ void insert_axis(View& view, int where, std::int64_t size) {
 }  // namespace
 
 PyStream::PyStream(nb::object values_, nb::object stamps_, const nb::object& interp, nb::object outside_,
-                   std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns, std::int64_t offset_ns,
-                   nb::object lengths_, nb::object offsets_, const nb::object& name_)
+                   std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns,
+                   std::int64_t offset_ns, nb::object lengths_, nb::object offsets_, const nb::object& name_)
     : values(std::move(values_)),
       stamps(std::move(stamps_)),
       lengths(std::move(lengths_)),
@@ -72,7 +77,8 @@ PyStream::PyStream(nb::object values_, nb::object stamps_, const nb::object& int
   options.interp = to_interp(interp);
   if (nb::isinstance<nb::tuple>(outside) || nb::isinstance<nb::list>(outside)) {
     if (nb::len(outside) != 2) {
-      throw InvalidArgument("Stream: outside has " + std::to_string(nb::len(outside)) + " items, expected (before, after)");
+      throw InvalidArgument("Stream: outside has " + std::to_string(nb::len(outside)) +
+                            " items, expected (before, after)");
     }
     options.before = to_outside(nb::object(outside[0]));
     options.after = to_outside(nb::object(outside[1]));
@@ -88,7 +94,8 @@ PyStream::PyStream(nb::object values_, nb::object stamps_, const nb::object& int
   options.offset_ns = offset_ns;
 }
 
-AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams, nb::handle at, bool columns) : op_(op) {
+AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams, nb::handle at, bool columns)
+    : op_(op) {
   const nb::handle first = streams[0]->values;
   int index = 0;
   if (on_cuda(first, op, "streams[0].values", index)) {
@@ -168,7 +175,8 @@ Tensor AlignInputs::borrow_output(nb::handle array) {
   const Borrowed borrowed = borrow(array, op_, "out", cuda_stream_, loans_);
   if (!borrowed.writable) throw InvalidArgument(std::string(op_) + ": out is read-only, expected a writable array");
   if (borrowed.unordered) {
-    throw InvalidArgument(std::string(op_) + ": out is a jax array, expected a mutable array; jax arrays are immutable");
+    throw InvalidArgument(std::string(op_) +
+                          ": out is a jax array, expected a mutable array; jax arrays are immutable");
   }
   return borrowed.view;
 }
@@ -182,27 +190,39 @@ std::optional<DType> to_dtype_option(const nb::object& dtype) {
   for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) {
     if (text == name(static_cast<DType>(i))) return static_cast<DType>(i);
   }
-  throw InvalidArgument("align: dtype is " + text + ", expected float64, float32, float16, bfloat16, an integer type or bool");
+  throw InvalidArgument("align: dtype is " + text +
+                        ", expected float64, float32, float16, bfloat16, an integer type or bool");
 }
 
 void bind_stream(nb::module_& m) {
   nb::class_<PyStream>(m, "Stream", kStreamDoc)
       .def(nb::init<nb::object, nb::object, const nb::object&, nb::object, std::optional<std::int64_t>,
                     std::optional<std::int64_t>, std::int64_t, nb::object, nb::object, const nb::object&>(),
-           nb::arg("values"), nb::arg("stamps"), nb::kw_only(), nb::arg("interp") = nb::none(), nb::arg("outside") = "hold",
-           nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(), nb::arg("offset_ns") = 0,
-           nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(), nb::arg("name") = nb::none())
-      .def_ro("values", &PyStream::values)
-      .def_ro("stamps", &PyStream::stamps)
-      .def_ro("lengths", &PyStream::lengths)
-      .def_ro("offsets", &PyStream::offsets)
-      .def_ro("outside", &PyStream::outside)
-      .def_prop_ro("interp", [](const PyStream& s) { return interp_name(s.options.interp); })
+           nb::arg("values"), nb::arg("stamps"), nb::kw_only(), nb::arg("interp") = nb::none(),
+           nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),
+           nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
+           nb::arg("name") = nb::none(), nb::sig(kStreamSignature))
+      .def_ro("values", &PyStream::values, nb::for_getter(nb::sig("def values(self) -> typing.Any")))
+      .def_ro("stamps", &PyStream::stamps, nb::for_getter(nb::sig("def stamps(self) -> typing.Any")))
+      .def_ro("lengths", &PyStream::lengths, nb::for_getter(nb::sig("def lengths(self) -> typing.Any")))
+      .def_ro("offsets", &PyStream::offsets, nb::for_getter(nb::sig("def offsets(self) -> typing.Any")))
+      .def_ro("outside", &PyStream::outside, nb::for_getter(nb::sig("def outside(self) -> typing.Any")))
+      .def_prop_ro(
+          "interp", [](const PyStream& s) { return interp_name(s.options.interp); },
+          nb::for_getter(nb::sig("def interp(self) -> str | None")))
       .def_prop_ro("offset_ns", [](const PyStream& s) { return s.options.offset_ns; })
-      .def_prop_ro("name", [](const PyStream& s) { return s.name.empty() ? nb::object(nb::none()) : nb::str(s.name.c_str()); })
+      .def_prop_ro(
+          "max_gap_ns", [](const PyStream& s) { return limit_or_none(s.options.max_gap_ns); },
+          nb::for_getter(nb::sig("def max_gap_ns(self) -> int | None")))
+      .def_prop_ro(
+          "max_age_ns", [](const PyStream& s) { return limit_or_none(s.options.max_age_ns); },
+          nb::for_getter(nb::sig("def max_age_ns(self) -> int | None")))
+      .def_prop_ro(
+          "name", [](const PyStream& s) { return s.name.empty() ? nb::object(nb::none()) : nb::str(s.name.c_str()); },
+          nb::for_getter(nb::sig("def name(self) -> str | None")))
       .def("__repr__", [](const PyStream& s) {
-        return "Stream(" + (s.name.empty() ? std::string() : "name='" + s.name + "', ") + "interp=" +
-               nb::cast<std::string>(nb::repr(interp_name(s.options.interp))) + ")";
+        return "Stream(" + (s.name.empty() ? std::string() : "name='" + s.name + "', ") +
+               "interp=" + nb::cast<std::string>(nb::repr(interp_name(s.options.interp))) + ")";
       });
 }
 

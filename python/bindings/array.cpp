@@ -11,7 +11,8 @@ using namespace dlpack;
 
 namespace {
 
-[[noreturn]] void reject(std::string_view op, std::string_view subject, const std::string& got, const std::string& want) {
+[[noreturn]] void reject(std::string_view op, std::string_view subject, const std::string& got,
+                         const std::string& want) {
   throw InvalidArgument(std::string(op) + ": " + std::string(subject) + " is " + got + ", expected " + want);
 }
 
@@ -21,7 +22,11 @@ ArrayType inspect(nb::handle type) {
   ArrayType found;
   const auto module = nb::cast<std::string>(nb::str(nb::getattr(type, "__module__", nb::str(""))));
   const std::string root = module.substr(0, module.find('.'));
-  if (root == "numpy") found.library = Library::numpy;
+  const nb::object ndarray = nb::module_::import_("numpy").attr("ndarray");
+  if (PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()), reinterpret_cast<PyTypeObject*>(ndarray.ptr())) !=
+      0) {
+    found.library = Library::numpy;
+  }
   if (root == "cupy") found.library = Library::cupy;
   if (root == "jax" || root == "jaxlib") found.library = Library::jax;
   if (nb::hasattr(type, "__torch_function__")) found.library = Library::torch;
@@ -116,7 +121,8 @@ Borrowed borrow_buffer(nb::handle array, std::string_view op, std::string_view s
     nb::python_error error;
     // numpy has no buffer format for ml_dtypes' bfloat16: look at its bits instead.
     if (nb::cast<std::string>(nb::str(nb::getattr(array, "dtype", nb::str("")))) != "bfloat16") {
-      reject(op, subject, "an array that cannot be read (" + std::string(error.what()) + ")", "a float, integer or bool array");
+      reject(op, subject, "an array that cannot be read (" + std::string(error.what()) + ")",
+             "a float, integer or bool array");
     }
     nb::object bits = array.attr("view")("uint16");
     Borrowed borrowed = borrow_buffer(bits, op, subject, loans);
@@ -158,8 +164,10 @@ Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject,
     if (type.api->dltensor_from_py_object_no_sync(array.ptr(), &t) != 0) throw nb::python_error();
     return {view_of(t, op, subject), true, false};
   }
-  if (PyObject_CheckBuffer(array.ptr()) != 0) return borrow_buffer(array, op, subject, loans);
-  if (!nb::hasattr(array, "__dlpack__")) {
+  // numpy by its buffer: that also shows read-only arrays. Others by DLPack: jax has a buffer that fails on CUDA.
+  const bool dlpack = type.library != Library::numpy && nb::hasattr(array, "__dlpack__");
+  if (!dlpack && PyObject_CheckBuffer(array.ptr()) != 0) return borrow_buffer(array, op, subject, loans);
+  if (!dlpack) {
     reject(op, subject, class_name(array), "an array with DLPack or the buffer protocol (numpy, torch, jax, cupy ...)");
   }
   Borrowed borrowed = borrow_capsule(array, op, subject, stream, loans);
@@ -184,7 +192,7 @@ bool on_cuda(nb::handle array, std::string_view op, std::string_view subject, in
     index = t.device.device_id;
     return t.device.device_type == kDLCUDA || t.device.device_type == kDLCUDAManaged;
   }
-  if (PyObject_CheckBuffer(array.ptr()) != 0 || !nb::hasattr(array, "__dlpack_device__")) return false;
+  if (type.library == Library::numpy || !nb::hasattr(array, "__dlpack_device__")) return false;
   const nb::object device = array.attr("__dlpack_device__")();
   const int kind = nb::cast<int>(nb::int_(device[0]));
   index = nb::cast<int>(nb::int_(device[1]));

@@ -34,7 +34,9 @@ void bind_installation(nb::module_& m) {
   m.def("cuda_device_count", &cuda_device_count, "Number of usable CUDA devices.");
   m.def("why_no_cuda", &why_no_cuda, "Why there is no usable CUDA device; empty where there is one.");
   m.def("cuda_device_name", &cuda_device_name, nb::arg("index"), "The name of CUDA device `index`.");
-  m.def("cpu_isa", [] { return std::string(name(active_isa())); }, "The instruction-set level of the CPU kernels in use.");
+  m.def(
+      "cpu_isa", [] { return std::string(name(active_isa())); },
+      "The instruction-set level of the CPU kernels in use.");
   m.def("cpu_threads", [] { return processor_count(); }, "Processors that a call may use.");
 }
 

@@ -72,19 +72,32 @@ DLManagedTensorVersioned* lend(std::shared_ptr<Block> block) {
 
 const char* format_of(DType dtype) {
   switch (dtype) {
-    case DType::f64: return "d";
-    case DType::f32: return "f";
-    case DType::f16: return "e";
-    case DType::bf16: return "H";  // the caller views it as ml_dtypes' bfloat16
-    case DType::i64: return "q";
-    case DType::i32: return "i";
-    case DType::i16: return "h";
-    case DType::i8: return "b";
-    case DType::u64: return "Q";
-    case DType::u32: return "I";
-    case DType::u16: return "H";
-    case DType::u8: return "B";
-    case DType::boolean: return "?";
+    case DType::f64:
+      return "d";
+    case DType::f32:
+      return "f";
+    case DType::f16:
+      return "e";
+    case DType::bf16:
+      return "H";  // the caller views it as ml_dtypes' bfloat16
+    case DType::i64:
+      return "q";
+    case DType::i32:
+      return "i";
+    case DType::i16:
+      return "h";
+    case DType::i8:
+      return "b";
+    case DType::u64:
+      return "Q";
+    case DType::u32:
+      return "I";
+    case DType::u16:
+      return "H";
+    case DType::u8:
+      return "B";
+    case DType::boolean:
+      return "?";
   }
   return "";
 }
@@ -114,8 +127,13 @@ Fresh from_torch(const DLPackExchangeAPI& api, std::span<const std::int64_t> sha
   if (device.kind == DeviceKind::cpu) {
     managed = lend(std::make_shared<Block>(shape, dtype, device, stream));
   } else {
-    DLTensor prototype{nullptr, {kDLCUDA, device.index}, static_cast<std::int32_t>(shape.size()), to_dlpack(dtype),
-                       const_cast<std::int64_t*>(shape.data()), nullptr, 0};
+    DLTensor prototype{nullptr,
+                       {kDLCUDA, device.index},
+                       static_cast<std::int32_t>(shape.size()),
+                       to_dlpack(dtype),
+                       const_cast<std::int64_t*>(shape.data()),
+                       nullptr,
+                       0};
     std::string message;
     const auto note = [](void* text, const char* kind, const char* what) {
       *static_cast<std::string*>(text) = std::string(kind) + ": " + what;
@@ -126,7 +144,8 @@ Fresh from_torch(const DLPackExchangeAPI& api, std::span<const std::int64_t> sha
     }
   }
   Fresh fresh;
-  fresh.view = Tensor(static_cast<std::byte*>(managed->dl_tensor.data) + managed->dl_tensor.byte_offset, dtype, {}, device);
+  fresh.view =
+      Tensor(static_cast<std::byte*>(managed->dl_tensor.data) + managed->dl_tensor.byte_offset, dtype, {}, device);
   fresh.view.rank = managed->dl_tensor.ndim;
   std::int64_t stride = 1;
   for (int i = fresh.view.rank - 1; i >= 0; --i) {
@@ -154,12 +173,14 @@ Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtyp
 void bind_memory(nb::module_& m) {
   static PyType_Slot slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
   nb::class_<Memory>(m, "Memory", nb::type_slots(slots),
-                                      "Memory of RoboCache lent to other libraries (buffer protocol, DLPack).")
-      .def("__dlpack_device__",
-           [](const Memory& self) {
-             const Device device = self.block->view().device;
-             return nb::make_tuple(static_cast<int>(device.kind == DeviceKind::cpu ? kDLCPU : kDLCUDA), device.index);
-           })
+                     "Memory of RoboCache lent to other libraries (buffer protocol, DLPack).")
+      .def(
+          "__dlpack_device__",
+          [](const Memory& self) {
+            const Device device = self.block->view().device;
+            return nb::make_tuple(static_cast<int>(device.kind == DeviceKind::cpu ? kDLCPU : kDLCUDA), device.index);
+          },
+          nb::sig("def __dlpack_device__(self) -> tuple[int, int]"))
       .def(
           "__dlpack__",
           [](const Memory& self, const nb::object& /*stream*/, const nb::object& max_version,
@@ -173,7 +194,8 @@ void bind_memory(nb::module_& m) {
               }));
             }
             auto* legacy = new DLManagedTensor{managed->dl_tensor, managed, [](DLManagedTensor* owned) {
-                                                 auto* owner = static_cast<DLManagedTensorVersioned*>(owned->manager_ctx);
+                                                 auto* owner =
+                                                     static_cast<DLManagedTensorVersioned*>(owned->manager_ctx);
                                                  owner->deleter(owner);
                                                  delete owned;
                                                }};

@@ -76,8 +76,9 @@ def grid(streams: Iterable[Stream], *, hz: float) -> Any:
     if dtype == np.int64:
         times = _int_grid(int(start), int(end), Fraction(str(hz)))
     else:
-        count = int(np.floor(float(end - start) * hz * (1 + 1e-12))) + 1
-        times = (start + np.arange(count) / hz).astype(dtype)
+        count = int(float(end - start) * hz) + 2  # one too many, then cut by what the dtype can tell apart
+        times = (float(start) + np.arange(count) / hz).astype(dtype)
+        times = times[times <= end]
     return from_numpy(like, times) if library_of(like) != "numpy" else times
 
 
@@ -87,5 +88,7 @@ def _int_grid(start: int, end: int, hz: Fraction) -> np.ndarray[Any, np.dtype[np
     k = np.arange(count, dtype=object if count * step >= 2**62 else np.int64)
     whole, rest = np.divmod(k * step, per)
     up = (2 * rest > per) | ((2 * rest == per) & (whole % 2 == 1))
-    ns = (whole + up).astype(np.int64)
-    return start + ns[ns <= end - start]
+    ns: np.ndarray[Any, np.dtype[np.int64]] = (whole + up).astype(np.int64)
+    ns = ns[ns <= end - start]
+    ns += start
+    return ns

@@ -36,9 +36,9 @@ class Check {
   /// One expected dimension: a Dim to bind or compare, or a number.
   class Extent {
    public:
-    Extent(Dim* dim) : dim_(dim) {}                     // NOLINT(google-explicit-constructor)
-    Extent(std::int64_t size) : size_(size) {}          // NOLINT(google-explicit-constructor)
-    Extent(int size) : size_(size) {}                   // NOLINT(google-explicit-constructor)
+    Extent(Dim* dim) : dim_(dim) {}             // NOLINT(google-explicit-constructor)
+    Extent(std::int64_t size) : size_(size) {}  // NOLINT(google-explicit-constructor)
+    Extent(int size) : size_(size) {}           // NOLINT(google-explicit-constructor)
     [[nodiscard]] bool accept(std::int64_t size) const;
     [[nodiscard]] std::string text() const;
 

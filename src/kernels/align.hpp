@@ -53,16 +53,16 @@ struct AlignStream {
 /// align in the form that both backends take and that the engine fills in directly.
 struct AlignArgs {
   std::span<const AlignStream> streams;
-  DType time = DType::i64;                  ///< of stamps, at and origin
-  const void* at = nullptr;                 ///< target (b, t) is at[b * at_batch + t * at_row] (+ origin[b])
-  const void* origin = nullptr;             ///< null: none
+  DType time = DType::i64;       ///< of stamps, at and origin
+  const void* at = nullptr;      ///< target (b, t) is at[b * at_batch + t * at_row] (+ origin[b])
+  const void* origin = nullptr;  ///< null: none
   std::int64_t at_batch = 0, at_row = 1, origin_row = 0;
-  std::int64_t batch = 0, targets = 0;      ///< B, T: never 0 here
-  bool* valid = nullptr;                    ///< null: not wanted
-  std::int64_t* age_ns = nullptr;           ///< null: not wanted
+  std::int64_t batch = 0, targets = 0;  ///< B, T: never 0 here
+  bool* valid = nullptr;                ///< null: not wanted
+  std::int64_t* age_ns = nullptr;       ///< null: not wanted
   std::int64_t valid_batch = 0, valid_row = 0, valid_stream = 0;
   std::int64_t age_batch = 0, age_row = 0, age_stream = 0;
-  bool check_data = true;                   ///< look for faults; bad lengths, offsets and rows are never followed
+  bool check_data = true;  ///< look for faults; bad lengths, offsets and rows are never followed
 };
 
 /// The samples of one segment after clamping what the data got wrong: never outside the memory of the stream.
@@ -104,7 +104,8 @@ ROBOCACHE_HD Segment segment_of(const AlignStream& stream, std::int64_t b, Fault
 
 namespace cpu {
 
-/// One instance per ISA level. Returns the first fault by stream, row and item; every output row is written all the same.
+/// One instance per ISA level. Returns the first fault by stream, row and item; every output row is written all the
+/// same.
 template <Isa>
 Fault align(const AlignArgs& args, const Context& ctx);
 

@@ -20,7 +20,9 @@ struct Clock {
   ROBOCACHE_HD static bool is_nan(T t) { return t != t; }
 
   /// later - earlier in units of T, as f64; needs later >= earlier.
-  ROBOCACHE_HD static double elapsed(T later, T earlier) { return static_cast<double>(static_cast<T>(later - earlier)); }
+  ROBOCACHE_HD static double elapsed(T later, T earlier) {
+    return static_cast<double>(static_cast<T>(later - earlier));
+  }
 
   ROBOCACHE_HD static bool longer_than(T later, T earlier, std::int64_t limit_ns) {
     return elapsed(later, earlier) * 1e9 > static_cast<double>(limit_ns);
@@ -69,7 +71,8 @@ struct Clock<std::int64_t> {
   }
 };
 
-/// Weight of the later sample of the interval [s0, s1] at t: in [0, 1) inside, beyond when extrapolating. Needs s0 < s1.
+/// Weight of the later sample of the interval [s0, s1] at t: in [0, 1) inside, beyond when extrapolating. Needs s0 <
+/// s1.
 template <class T>
 ROBOCACHE_HD double interval_weight(T t, T s0, T s1) {
   const double width = Clock<T>::elapsed(s1, s0);

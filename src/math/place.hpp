@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <limits>
 
-#include "math/clock.hpp"
 #include "core/host_device.hpp"
+#include "math/clock.hpp"
 #include "robocache/align.hpp"
 
 namespace robocache {
@@ -72,8 +72,8 @@ ROBOCACHE_HD std::int64_t last_duplicate(const Stamp& stamp, std::int64_t n, std
 /// Outside the range: `end` is the end sample there, `interval` the start of the outermost interval of non-zero length
 /// (or -1 where there is none).
 template <class T, class Stamp>
-ROBOCACHE_HD void place_outside(const Stamp& stamp, std::int64_t end, std::int64_t interval, T t, const Outside& outside,
-                                Interp interp, Placement& p) {
+ROBOCACHE_HD void place_outside(const Stamp& stamp, std::int64_t end, std::int64_t interval, T t,
+                                const Outside& outside, Interp interp, Placement& p) {
   const bool curve = interp == Interp::linear || interp == Interp::slerp;
   p.store = Placement::Store::copy;
   p.index = end;

@@ -109,8 +109,10 @@ void policy(const Check& check, std::size_t i, const Stream& stream, AlignStream
     check.fail({"streams", i, stream.name, "values"}, shape_text(stream.values), "a multiple of 4 columns for slerp",
                "a quaternion is four columns");
   }
-  if (stream.max_gap_ns < 0) check.fail({"streams", i, stream.name, "max_gap_ns"}, std::to_string(stream.max_gap_ns), ">= 0");
-  if (stream.max_age_ns < 0) check.fail({"streams", i, stream.name, "max_age_ns"}, std::to_string(stream.max_age_ns), ">= 0");
+  if (stream.max_gap_ns < 0)
+    check.fail({"streams", i, stream.name, "max_gap_ns"}, std::to_string(stream.max_gap_ns), ">= 0");
+  if (stream.max_age_ns < 0)
+    check.fail({"streams", i, stream.name, "max_age_ns"}, std::to_string(stream.max_age_ns), ">= 0");
   s.place = {interp, stream.before, stream.after, stream.max_gap_ns, stream.max_age_ns};
   s.offset_ns = stream.offset_ns;
   s.dtype = stream.values.dtype;

@@ -1,0 +1,188 @@
+"""
+RoboCache's C++ core. Use the names that the package `robocache` exports.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+
+class Memory:
+    """Memory of RoboCache lent to other libraries (buffer protocol, DLPack)."""
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
+    def __dlpack__(self, *, stream: object | None = None, max_version: object | None = None, dl_device: object | None = None, copy: object | None = None) -> object: ...
+
+def cuda_build() -> bool:
+    """Whether the module was built with the CUDA backend."""
+
+def cuda_device_count() -> int:
+    """Number of usable CUDA devices."""
+
+def why_no_cuda() -> str:
+    """Why there is no usable CUDA device; empty where there is one."""
+
+def cuda_device_name(index: int) -> str:
+    """The name of CUDA device `index`."""
+
+def cpu_isa() -> str:
+    """The instruction-set level of the CPU kernels in use."""
+
+def cpu_threads() -> int:
+    """Processors that a call may use."""
+
+class Stream:
+    """
+    One sensor: its samples, their stamps, and how to fill the time between them.
+
+    Arrays are numpy, torch, jax or cupy arrays on the CPU or a CUDA device (anything with DLPack or the buffer
+    protocol); nothing is copied. All streams of a call live on one device.
+
+    Parameters
+    ----------
+    values : array [B, S, D], [S, D] or [S]; with `offsets` [N, D] or [N]
+        Samples of any float, integer or bool dtype, with any strides. Without a batch axis in a batched call the
+        stream is shared by all batch rows.
+    stamps : array [B, S] or [S]; with `offsets` [N]
+        int64 ns, float64 s or float32 s (relative times only), non-decreasing. The dtype must be that of `at`.
+    interp : {None, 'hold', 'nearest', 'linear', 'slerp'}
+        None: linear for floats, hold for integers and bools. 'slerp' takes unit quaternions in groups of four
+        columns (xyzw or wxyz) along the shortest arc and always stores unit quaternions.
+    outside : {'hold', 'nan', 'extrapolate', 'error'}, a number, or a pair (before, after) of these
+        What targets outside the stamps get; they are not valid whatever is written. With 'hold' interpolation only
+        targets before the first sample are outside.
+    max_gap_ns : int, optional
+        Targets in an interval wider than this keep their value and are not valid.
+    max_age_ns : int, optional
+        Targets farther than this from the nearest sample used keep their value and are not valid.
+    offset_ns : int
+        Clock skew, added to the stamps.
+    lengths : int array [B], optional
+        Samples in each row; the padding behind them is never read.
+    offsets : int array [B+1], optional
+        Row b is the samples offsets[b] .. offsets[b+1]-1 of packed values [N, D].
+    name : str, optional
+        Used in error texts.
+
+    Raises
+    ------
+    ValueError
+        An option is none of those above.
+    """
+
+    def __init__(self, values: Any, stamps: Any, *, interp: Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, max_age_ns: int | None = None, offset_ns: int = 0, lengths: Any = None, offsets: Any = None, name: str | None = None) -> None: ...
+
+    @property
+    def values(self) -> Any: ...
+
+    @property
+    def stamps(self) -> Any: ...
+
+    @property
+    def lengths(self) -> Any: ...
+
+    @property
+    def offsets(self) -> Any: ...
+
+    @property
+    def outside(self) -> Any: ...
+
+    @property
+    def interp(self) -> str | None: ...
+
+    @property
+    def offset_ns(self) -> int: ...
+
+    @property
+    def max_gap_ns(self) -> int | None: ...
+
+    @property
+    def max_age_ns(self) -> int | None: ...
+
+    @property
+    def name(self) -> str | None: ...
+
+    def __repr__(self) -> str: ...
+
+class AlignResult:
+    """
+    The aligned streams: `values`, `valid`, `age_ns`, `split()`, `check()`.
+    """
+
+    @property
+    def values(self) -> Any:
+        """Array [B, T, sum D] (or [T, sum D]); raises for a mix of dtypes."""
+
+    @property
+    def valid(self) -> Any:
+        """bool array [B, T, N] (or [T, N]): in range, gap and age kept."""
+
+    @property
+    def age_ns(self) -> Any:
+        """int64 array [B, T, N] (or [T, N]) in ns."""
+
+    def split(self) -> list[Any]:
+        """List of arrays, one a stream, each in the dtype it was written in."""
+
+    def check(self) -> None:
+        """
+        Waits for the call's stream and raises InvalidArgument if its data was bad. Silent on the CPU.
+        """
+
+def align(streams: Sequence[Stream] | Stream, at: Any, *, dtype: Any = None, out: Any = None, check: Literal['auto', 'now', 'off'] = 'auto') -> AlignResult:
+    """
+    Put streams at the same instants.
+
+    Parameters
+    ----------
+    streams : sequence of Stream
+        N of them. The first one's library makes the outputs.
+    at : array [B, T] or [T]
+        Target times in the stamps' dtype, in any order.
+    dtype : dtype or str, optional
+        Of the result: any float dtype, or the dtype that all streams have. Default: the streams' own.
+    out : array, or list of arrays, optional
+        Written instead of new arrays: one [B, T, sum D], or one [B, T, D] a stream.
+    check : {'auto', 'now', 'off'}
+        When unsorted or NaN stamps are reported. 'auto': on the CPU at once; on CUDA by `result.check()` or the next
+        RoboCache call on the device. 'now' waits for the device. 'off' never looks.
+
+    Returns
+    -------
+    AlignResult
+        `.values` [B, T, sum D], `.valid` bool [B, T, N], `.age_ns` int64 [B, T, N], `.split()`, `.check()`.
+        Where neither streams nor `at` have a batch axis, the results have none.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes or devices do not fit; on the CPU also unsorted or NaN stamps.
+    NotImplementedError
+        A dtype or interpolation that is not there (blending integers, gradients).
+    """
+
+def resample(values: Any, stamps: Any, at: Any, *, interp: Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, max_age_ns: int | None = None, offset_ns: int = 0, lengths: Any = None, offsets: Any = None, name: str | None = None, out: Any = None, check: Literal['auto', 'now', 'off'] = 'auto') -> Any:
+    """
+    Put one stream at new times: `align` without validity.
+
+    Parameters
+    ----------
+    values, stamps, interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, name
+        As in `Stream`.
+    at : array [B, T] or [T]
+        Target times in the stamps' dtype, in any order.
+    out : array [B, T, D], optional
+        Written instead of a new array; may have any float dtype.
+    check : {'auto', 'now', 'off'}
+        As in `align`.
+
+    Returns
+    -------
+    array [B, T, D]
+        Without the axes that `values` and `at` do not have: [T, D], [B, T] or [T].
+
+    Raises
+    ------
+    ValueError, NotImplementedError
+        As `align`.
+    """
