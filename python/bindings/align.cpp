@@ -86,6 +86,11 @@ class Call {
       const nb::gil_scoped_release release;
       result.pending = align(inputs_.streams(), inputs_.targets(), outputs_, valid, age_ns, when, ctx);
     }
+    for (nb::object& array : result.out) array = deliver(like_, std::move(array));
+    if (marks) {
+      result.valid = deliver(like_, std::move(result.valid));
+      result.age_ns = deliver(like_, std::move(result.age_ns));
+    }
     return result;
   }
 

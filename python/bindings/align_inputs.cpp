@@ -108,7 +108,6 @@ AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams
   for (std::size_t i = 0; i < streams.size(); ++i) {
     const PyStream& given = *streams[i];
     const std::string subject = Subject("streams", i, given.name, "").text();
-    refuse_gradients(given.values, op, subject + ".values");
     Stream stream = given.options;
     stream.name = given.name;
     stream.values = borrow_input(given.values, subject + ".values");
@@ -134,6 +133,7 @@ AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams
 }
 
 ConstTensor AlignInputs::borrow_input(nb::handle array, std::string_view subject) {
+  refuse_gradients(array, op_, subject);
   const Borrowed borrowed = borrow(array, op_, subject, cuda_stream_, loans_);
   unordered_ = unordered_ || borrowed.unordered;
   return borrowed.view;
@@ -173,11 +173,7 @@ Tensor AlignInputs::complete(Tensor view, std::string_view subject) const {
 
 Tensor AlignInputs::borrow_output(nb::handle array) {
   const Borrowed borrowed = borrow(array, op_, "out", cuda_stream_, loans_);
-  if (!borrowed.writable) throw InvalidArgument(std::string(op_) + ": out is read-only, expected a writable array");
-  if (borrowed.unordered) {
-    throw InvalidArgument(std::string(op_) +
-                          ": out is a jax array, expected a mutable array; jax arrays are immutable");
-  }
+  if (!borrowed.writable) throw InvalidArgument(std::string(op_) + ": out is read-only or a jax array, expected a writable array");
   return borrowed.view;
 }
 

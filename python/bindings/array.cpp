@@ -171,6 +171,7 @@ Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject,
     reject(op, subject, class_name(array), "an array with DLPack or the buffer protocol (numpy, torch, jax, cupy ...)");
   }
   Borrowed borrowed = borrow_capsule(array, op, subject, stream, loans);
+  borrowed.writable = borrowed.writable && type.library != Library::jax;  // immutable, whatever DLPack says
   borrowed.unordered = borrowed.view.device.kind == DeviceKind::cuda && type.library == Library::jax;
   return borrowed;
 }

@@ -166,8 +166,13 @@ Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtyp
   if (type.api != nullptr) return from_torch(*type.api, shape, dtype, device, stream);
   Memory memory{std::make_shared<Block>(shape, dtype, device, stream)};
   const Tensor view = memory.block->view();
-  const nb::object adopt = nb::module_::import_("robocache._frameworks").attr("adopt");
-  return {adopt(like, nb::cast(std::move(memory)), nb::str(name(dtype).data(), name(dtype).size())), view};
+  return {nb::cast(std::move(memory)), view};
+}
+
+nb::object deliver(nb::handle like, nb::object array) {
+  if (!nb::isinstance<Memory>(array)) return array;
+  const std::string_view dtype = name(nb::inst_ptr<Memory>(array)->block->view().dtype);
+  return nb::module_::import_("robocache._frameworks").attr("adopt")(like, array, nb::str(dtype.data(), dtype.size()));
 }
 
 void bind_memory(nb::module_& m) {

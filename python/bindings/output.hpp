@@ -10,15 +10,18 @@
 // Results as arrays of the caller's library.
 namespace robocache::python {
 
-/// An array that has just been made, and the view through which an operator fills it.
+/// Memory for a result, and the view through which an operator fills it.
 struct Fresh {
-  nb::object array;
+  nb::object array;  ///< of the caller's library, or a `Memory` that deliver() turns into one
   Tensor view;
 };
 
-/// An uninitialised array of the library of `like` on `device`. CPU memory comes from host_memory(), so that large
-/// results recycle their pages; CUDA memory comes from the library's own allocator where it has one (torch, cupy).
+/// Uninitialised memory on `device` for a result in the library of `like`. CPU memory comes from host_memory(), so that
+/// large results recycle their pages; CUDA memory comes from torch's own allocator where it can be asked in C.
 Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream);
+
+/// The finished result as an array of the library of `like`. After the operator has run: jax may copy.
+nb::object deliver(nb::handle like, nb::object array);
 
 /// Registers the `Memory` type: memory of ours lent through the buffer protocol and DLPack.
 void bind_memory(nb::module_& m);

@@ -50,7 +50,8 @@ def adopt(like: Any, memory: Memory, dtype: str) -> Any:
     if library == "jax":
         import jax
 
-        return jax.dlpack.from_dlpack(memory)
+        with jax.enable_x64(True):  # else jax cuts 64-bit values to 32 bits without a word
+            return jax.dlpack.from_dlpack(memory)
     array = np.asarray(memory)
     if dtype == "bfloat16":
         import ml_dtypes
