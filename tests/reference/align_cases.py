@@ -1,4 +1,4 @@
-"""Reads tests/cases/align.json as numpy arrays; generated cases by the generator that tests/cases/README.md describes."""
+"""Reads tests/cases/align.json as numpy arrays; tests/cases/README.md describes the format and the generator."""
 
 from __future__ import annotations
 

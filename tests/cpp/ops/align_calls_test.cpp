@@ -1,0 +1,263 @@
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "align_call.hpp"
+#include "reference/align_generator.hpp"
+#include "robocache/align.hpp"
+
+namespace robocache {
+namespace {
+
+using namespace robocache::reference;
+
+std::string on_device(const testing::TestParamInfo<Device>& info) {
+  return info.param.kind == DeviceKind::cuda ? "cuda" : "cpu";
+}
+
+/// What a call does besides its answers, on each device.
+class AlignCalls : public testing::TestWithParam<Device> {
+ protected:
+  Arrays arrays{GetParam()};
+
+  Tensor numbers(std::vector<std::int64_t> sizes, const std::vector<Real>& content, DType dtype = DType::f32) {
+    Layout l{std::move(sizes), {}, 0, static_cast<std::int64_t>(content.size())};
+    std::int64_t stride = 1;
+    for (std::size_t i = l.sizes.size(); i-- > 0; stride *= l.sizes[i]) l.strides.insert(l.strides.begin(), stride);
+    return arrays.make(l, dtype, [&](std::size_t i) { return content[i]; });
+  }
+  Tensor times(std::vector<std::int64_t> sizes, const std::vector<Real>& content) {
+    return numbers(std::move(sizes), content, DType::i64);
+  }
+  std::vector<Real> read(const Tensor& t) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(t.numel()) * size_of(t.dtype));
+    copy_bytes(bytes.data(), t.data, bytes.size(), t.device);
+    std::vector<Real> all;
+    for (std::size_t i = 0; i < bytes.size(); i += size_of(t.dtype)) all.push_back(load(bytes.data() + i, t.dtype));
+    return all;
+  }
+  Stream ramp() { return {.values = numbers({1, 2, 1}, {0, 10}), .stamps = times({1, 2}, {0, 10})}; }
+};
+
+TEST_P(AlignCalls, ResampleIsAlignWithOneStream) {
+  const Tensor out = numbers({1, 3, 1}, {7, 7, 7});
+  resample(ramp(), times({1, 3}, {0, 5, 20}), out).check();
+  EXPECT_EQ(read(out), (std::vector<Real>{0, 5, 10}));
+}
+
+TEST_P(AlignCalls, ValidAndAgeAreOptional) {
+  const std::vector<Stream> streams{ramp(), ramp()};
+  const Tensor out[] = {numbers({1, 1, 2}, {7, 7})};
+  const Tensor valid = numbers({1, 1, 2}, {0, 0}, DType::boolean);
+  const Tensor age = times({1, 1, 2}, {0, 0});
+  align(streams, times({1}, {5}), out, valid, {}).check();
+  EXPECT_EQ(read(valid), (std::vector<Real>{1, 1}));
+  align(streams, times({1}, {6}), out, {}, age).check();
+  EXPECT_EQ(read(age), (std::vector<Real>{6, 6}));
+  EXPECT_EQ(read(out[0]), (std::vector<Real>{6, 6}));
+}
+
+TEST_P(AlignCalls, MoreStreamsThanOneLaunchTakes) {
+  const std::int64_t N = 131;
+  std::vector<Stream> streams;
+  std::vector<Real> want;
+  for (std::int64_t i = 0; i < N; ++i) {
+    streams.push_back(ramp());
+    streams.back().offset_ns = i % 5;
+    want.push_back(5 - i % 5);
+  }
+  const Tensor out[] = {numbers({1, 1, N}, std::vector<Real>(want.size(), -1))};
+  const Tensor age = times({1, 1, N}, std::vector<Real>(want.size(), -1));
+  align(streams, times({1}, {5}), out, {}, age).check();
+  EXPECT_EQ(read(out[0]), want);
+  EXPECT_EQ(read(age), want);
+}
+
+TEST_P(AlignCalls, CheckOffNeverLooks) {
+  Stream stream = ramp();
+  stream.stamps = times({1, 2}, {10, 0});
+  const Tensor out = numbers({1, 1, 1}, {7});
+  EXPECT_NO_THROW(resample(stream, times({1}, {5}), out, DataCheck::off).check());
+}
+
+TEST_P(AlignCalls, BadListsAreNeverFollowed) {
+  const Tensor values = numbers({2, 1}, {1, 2});
+  const Tensor stamps = times({2}, {0, 10});
+  const Tensor padded = numbers({2, 1, 1}, {1, 2});
+  const Tensor clocks = times({2, 1}, {0, 0});
+  const std::vector<Stream> bad{{.values = values, .stamps = stamps, .offsets = times({3}, {0, 1000000000000, 2})},
+                                {.values = values, .stamps = stamps, .offsets = times({3}, {-5, 1, 0})},
+                                {.values = padded, .stamps = clocks, .lengths = times({2}, {-1, 1000000000000})},
+                                {.values = padded, .stamps = clocks, .rows = times({2}, {-1, 1000000000000})}};
+  const Tensor out[] = {numbers({2, 1, 4}, std::vector<Real>(8, 7))};
+  const Tensor valid = numbers({2, 1, 4}, std::vector<Real>(8, 1), DType::boolean);
+  align(bad, times({1}, {5}), out, valid, {}, DataCheck::off);
+  for (Real x : read(out[0])) EXPECT_TRUE(std::isnan(x)) << x;
+  EXPECT_EQ(read(valid), std::vector<Real>(8, 0));
+  for (const Stream& stream : bad) {
+    const Tensor one = numbers({2, 1, 1}, {7, 7});
+    EXPECT_THROW(resample(stream, times({1}, {5}), one, DataCheck::now).check(), InvalidArgument);
+  }
+}
+
+TEST_P(AlignCalls, AFaultIsRaisedOnceAndTheNextCallWorks) {
+  Stream stream = ramp();
+  stream.stamps = times({1, 2}, {10, 0});
+  const Tensor out = numbers({1, 1, 1}, {7});
+  EXPECT_THROW(resample(stream, times({1}, {5}), out).check(), InvalidArgument);
+  EXPECT_NO_THROW(resample(ramp(), times({1}, {5}), out).check());
+  EXPECT_EQ(read(out), std::vector<Real>{5});
+}
+
+TEST_P(AlignCalls, AnEarlierFaultIsRaisedByTheNextCall) {
+  if (GetParam().kind == DeviceKind::cpu) GTEST_SKIP() << "the CPU raises at once";
+  Stream stream = ramp();
+  stream.stamps = times({1, 2}, {10, 0});
+  const Tensor out = numbers({1, 1, 1}, {7});
+  Pending pending = resample(stream, times({1}, {5}), out);  // must not throw: nothing has been waited for
+  (void)read(out);                                           // waits
+  EXPECT_THROW(resample(ramp(), times({1}, {5}), out), InvalidArgument);
+  EXPECT_NO_THROW(pending.check()) << "reported twice";
+}
+
+/// Rows far beyond 2^31 elements apart, in memory that is reserved and hardly touched.
+TEST_P(AlignCalls, StridesBeyond32Bits) {
+  constexpr std::size_t kBytes = std::size_t{7} << 30;
+  const bool cuda = GetParam().kind == DeviceKind::cuda;
+  void* memory =
+      cuda ? device_memory(0).allocate(kBytes, nullptr)
+           : mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  constexpr std::int64_t kPitch = (std::int64_t{5} << 29) + 3;  // 2.7e9 elements
+  Tensor far(memory, DType::u8, {1, 2, 2}, GetParam());
+  far.strides[1] = kPitch;
+  Tensor out(memory, DType::u8, {1, 2, 2}, GetParam());
+  out.data = static_cast<std::byte*>(memory) + 1024;
+  out.strides[1] = kPitch;
+  const auto put = [&](std::int64_t at, std::uint8_t x) {
+    copy_bytes(static_cast<std::byte*>(memory) + at, &x, 1, GetParam());
+  };
+  for (std::int64_t d : {0, 1}) {
+    put(d, static_cast<std::uint8_t>(1 + d));
+    put(kPitch + d, static_cast<std::uint8_t>(11 + d));
+  }
+  const Stream stream{.values = far, .stamps = times({1, 2}, {0, 10})};
+  resample(stream, times({1, 2}, {10, 3}), out).check();
+  for (std::int64_t d : {0, 1}) {
+    std::uint8_t got[2] = {};
+    copy_bytes(&got[0], static_cast<std::byte*>(out.data) + d, 1, GetParam());
+    copy_bytes(&got[1], static_cast<std::byte*>(out.data) + kPitch + d, 1, GetParam());
+    EXPECT_EQ(got[0], 11 + d);
+    EXPECT_EQ(got[1], 1 + d);
+  }
+  if (cuda)
+    device_memory(0).deallocate(memory, kBytes, nullptr);
+  else
+    munmap(memory, kBytes);
+}
+
+/// More than 2^31 rows and output elements (the predecessor's launch failed and left the output unwritten).
+TEST_P(AlignCalls, MoreRowsThan32Bits) {
+  if (GetParam().kind == DeviceKind::cpu)
+    GTEST_SKIP() << "takes long on a CPU; strides beyond 32 bits are tested there";
+  constexpr std::int64_t T = (std::int64_t{1} << 31) + 5;
+  void* memory = device_memory(0).allocate(T, nullptr);
+  const Tensor out(memory, DType::u8, {1, T, 1}, GetParam());
+  Tensor at = times({1}, {10});
+  at.shape[0] = T;
+  at.strides[0] = 0;
+  const Stream stream{.values = numbers({1, 2, 1}, {3, 9}, DType::u8), .stamps = times({1, 2}, {0, 10})};
+  resample(stream, at, out).check();
+  for (std::int64_t t : {std::int64_t{0}, T / 2, (std::int64_t{1} << 31) - 1, T - 1}) {
+    std::uint8_t got = 0;
+    copy_bytes(&got, static_cast<std::byte*>(memory) + t, 1, GetParam());
+    EXPECT_EQ(got, 9) << t;
+  }
+  device_memory(0).deallocate(memory, T, nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, AlignCalls, testing::ValuesIn(test_devices()), on_device);
+
+/// What the front door refuses before any kernel runs. Nothing here is read, so no memory is needed.
+TEST(AlignFrontDoor, SaysWhatWasGivenAndWhatIsExpected) {
+  float value = 0;
+  std::int64_t stamp = 0;
+  const auto f32 = [&](std::initializer_list<std::int64_t> sizes) { return Tensor(&value, DType::f32, sizes); };
+  const auto i64 = [&](std::initializer_list<std::int64_t> sizes) { return Tensor(&stamp, DType::i64, sizes); };
+  const auto refuses = [&](const Stream& stream, const Targets& at, const Tensor& out, std::vector<std::string> says) {
+    try {
+      resample(stream, at, out);
+      ADD_FAILURE() << "no error that says " << says.front();
+    } catch (const std::exception& error) {
+      for (const std::string& part : says) {
+        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << " lacks " << part;
+      }
+    }
+  };
+  const Stream good{.values = f32({2, 3, 4}), .stamps = i64({2, 3})};
+  Stream bad = good;
+  bad.stamps = i64({2, 4});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].stamps", "[2, 4]", "[B=2, S=3]"});
+  bad = good;
+  bad.values = f32({2, 3});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].values", "[2, 3]", "D]"});
+  refuses(good, i64({3, 1}), f32({2, 1, 4}), {"streams[0].values", "[2, 3, 4]", "B=3"});
+  refuses(good, i64({2, 1}), f32({2, 1, 5}), {"out", "[2, 1, 5]", "4]"});
+  refuses(good, i64({2, 1}), i64({2, 1, 4}), {"out", "int64", "float32"});
+  refuses(good, f32({2, 1}), f32({2, 1, 4}), {"streams[0].stamps", "int64", "float32"});
+  bad = good;
+  bad.lengths = f32({2});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].lengths", "float32", "int32", "int64"});
+  bad = good;
+  bad.lengths = i64({3});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].lengths", "[3]"});
+  bad = good;
+  bad.max_gap_ns = -1;
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].max_gap_ns", "-1", ">= 0"});
+  bad = good;
+  bad.scale = f32({3});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].scale", "[3]", "4"});
+  bad = good;
+  bad.stamps.device = {DeviceKind::cuda, 0};
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].stamps", "cuda:0", "cpu"});
+  Tensor strided = f32({2, 1, 4});
+  strided.strides[2] = 2;
+  refuses(good, i64({2, 1}), strided, {"out", "columns"});
+  EXPECT_THROW(align({}, i64({1}), {}, {}, {}), InvalidArgument);
+  refuses({.values = f32({2, 3, 4}), .stamps = i64({2, 3}), .name = "imu"}, i64({1, 1}), f32({1, 1, 4}), {"imu"});
+}
+
+TEST(AlignConcurrent, ManyThreadsAtOnce) {
+  const std::vector<AlignCase> cases = load_align_cases(ROBOCACHE_TEST_CASES "/align.json");
+  std::vector<const AlignCase*> good;
+  for (const AlignCase& c : cases) {
+    if (c.error.empty() && c.batch * c.targets < 600) good.push_back(&c);
+  }
+  std::vector<std::vector<std::byte>> want;
+  for (const AlignCase* c : good) {
+    CaseCall call(*c, {}, {true, false, DType::i64});
+    call.run({.threads = 1});
+    want.push_back(call.bytes());
+  }
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (std::size_t k = 0; k < 6; ++k) {
+    threads.emplace_back([&, k] {
+      for (std::size_t i = 0; i < good.size(); ++i) {
+        const std::size_t which = (i + k * 7) % good.size();
+        CaseCall call(*good[which], {}, {true, false, DType::i64});
+        call.run({.threads = static_cast<int>(k % 3)});
+        if (call.bytes() != want[which]) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+}  // namespace robocache
