@@ -67,6 +67,7 @@ struct Targets {
   ConstTensor origin{};
 
   Targets(const ConstTensor& times) : at(times) {}  // NOLINT(google-explicit-constructor): align(streams, at, ...)
+  Targets(const Tensor& times) : at(times) {}       // NOLINT(google-explicit-constructor)
   Targets(const ConstTensor& times, const ConstTensor& row_origin) : at(times), origin(row_origin) {}
 };
 

@@ -89,6 +89,12 @@ ROBOCACHE_HD void place_outside(const Stamp& stamp, std::int64_t end, std::int64
   }
 }
 
+/// Whether later - earlier is more than a limit that was given: kNoLimit holds differences beyond 292 years, too.
+template <class T>
+ROBOCACHE_HD bool exceeds(T later, T earlier, std::int64_t limit_ns) {
+  return limit_ns != kNoLimit && Clock<T>::longer_than(later, earlier, limit_ns);
+}
+
 /// `i` is the last of the n samples at or before t, or -1. Reads stamps i and i + 1 only, and more of them solely among
 /// duplicates and when extrapolating.
 template <class T, class Stamp>
@@ -123,20 +129,20 @@ ROBOCACHE_HD Placement place(const Stamp& stamp, std::int64_t n, std::int64_t i,
   p.index = i;
   p.valid = true;
   if (exact) return p;
-  bool too_old = C::longer_than(t, s0, o.max_age_ns);
+  bool too_old = exceeds(t, s0, o.max_age_ns);
   if (i + 1 < n) {
     const T s1 = stamp(i + 1);
     if (o.interp == Interp::nearest) {
       if (!C::not_longer(t, s0, s1, t)) {
         p.index = last_duplicate<T>(stamp, n, i + 1);
-        too_old = C::longer_than(s1, t, o.max_age_ns);
+        too_old = exceeds(s1, t, o.max_age_ns);
       }
     } else if (o.interp != Interp::hold) {
       p.store = Placement::Store::blend;
       p.weight = interval_weight(t, s0, s1);
-      too_old = too_old && C::longer_than(s1, t, o.max_age_ns);
+      too_old = too_old && exceeds(s1, t, o.max_age_ns);
     }
-    if (C::longer_than(s1, s0, o.max_gap_ns)) p.valid = false;
+    if (exceeds(s1, s0, o.max_gap_ns)) p.valid = false;
   }
   if (too_old) p.valid = false;
   return p;
