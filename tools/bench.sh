@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Runs every benchmark and leaves one JSON file of each: the C++ ones of a build folder, then those of benchmarks/python.
+# Runs every benchmark and leaves one JSON file of each, and one of the machine: the C++ ones of a build folder, then
+# those of benchmarks/python.
 #   tools/bench.sh BENCHMARK_BINARIES RESULTS
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "$2"
 binaries=$(cd "$1" && pwd)
 results=$(cd "$2" && pwd)
+PYTHON=${PYTHON:-python3}
 
+"$PYTHON" tools/describe_machine.py >"$results/machine.json"
 for binary in "$binaries"/bench_*; do
   [[ -x $binary ]] || continue
   name=$(basename "$binary")
@@ -14,9 +17,8 @@ for binary in "$binaries"/bench_*; do
   "$binary" --json "$results/$name.json"
 done
 for script in benchmarks/python/*.py; do
-  [[ -e $script ]] || continue
   name=$(basename "$script" .py)
-  [[ $name == _* ]] && continue
+  [[ -e $script && $name != _* ]] || continue
   echo "== $name.py"
-  python -m "benchmarks.python.$name" --json "$results/python_$name.json"
+  "$PYTHON" "$script" --json "$results/python_$name.json"
 done
