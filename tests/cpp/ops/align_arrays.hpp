@@ -21,6 +21,7 @@
 namespace robocache::reference {
 
 inline void copy_bytes(void* to, const void* from, std::size_t bytes, Device device) {
+  if (bytes == 0) return;  // an empty vector's data() may be null, which memcpy does not take
   if (device.kind == DeviceKind::cpu) {
     std::memcpy(to, from, bytes);
     return;
