@@ -1,0 +1,5 @@
+"""`python -m robocache`."""
+
+from robocache.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,70 @@
+"""The command line: `robocache inspect` and `robocache align`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import robocache
+from robocache.cli import align, inspect
+
+_EPILOG = "PATH is a LeRobot v2.0, v2.1 or v3.0 folder, a folder of CSV files, or one CSV file."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0, or 2 with one line on stderr for what the user can put right."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output, `head` say, has seen enough; Python flushes once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("robocache: interrupted", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, NotImplementedError, RuntimeError, MemoryError, ImportError) as error:
+        print(f"robocache: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="robocache", description=robocache.__doc__, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"robocache {robocache.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    show = commands.add_parser(
+        "inspect", help="what a dataset holds, its timing, and what is wrong with it", epilog=_EPILOG
+    )
+    show.add_argument("path", type=Path, metavar="PATH")
+    show.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    show.set_defaults(run=inspect.run)
+
+    line_up = commands.add_parser("align", help="every stream at the same instants, into one file", epilog=_EPILOG)
+    line_up.add_argument("path", type=Path, metavar="PATH")
+    line_up.add_argument("--hz", type=float, required=True, help="rate of the output")
+    line_up.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help=".parquet, .npz or .safetensors"
+    )
+    line_up.add_argument("--start", type=float, metavar="S", help="first second of each episode, from its beginning")
+    line_up.add_argument("--end", type=float, metavar="S", help="last second of each episode, from its beginning")
+    line_up.add_argument(
+        "--interp",
+        action="append",
+        default=[],
+        metavar="NAME=MODE",
+        help="hold, nearest, linear or slerp for one stream; unsaid, floats are linear, quaternions slerp, others hold",
+    )
+    line_up.add_argument(
+        "--max-gap-ms", type=float, metavar="MS", help="rows in a longer gap of a stream are not valid"
+    )
+    line_up.add_argument("--max-age-ms", type=float, metavar="MS", help="rows farther from a sample are not valid")
+    line_up.add_argument("--streams", metavar="A,B", help="only these streams")
+    line_up.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    line_up.add_argument("--on-bad-episode", choices=("raise", "skip"), default="raise")
+    line_up.set_defaults(run=align.run)
+    return parser

@@ -1,0 +1,222 @@
+"""`robocache align`: every stream at the same instants, one file for all episodes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import robocache
+from robocache._frameworks import to_numpy
+from robocache.cli.plan import StreamPlan, plan_streams
+from robocache.cli.progress import count, progress
+from robocache.cli.writers import Column, open_output
+from robocache.dataset import NUMERIC_KINDS, Dataset, Episode
+from robocache.errors import DataError, InvalidArgument, Unsupported
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What holds for all streams and episodes. Times in ns; `start_ns` and `end_ns` from the episode's beginning."""
+
+    hz: float
+    start_ns: int
+    end_ns: int | None
+    max_gap_ns: int | None
+    max_age_ns: int | None
+    device: str
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Aligns all episodes and says on stderr what was left out."""
+    options = _options(arguments)
+    data = robocache.open(arguments.path, on_bad_episode=arguments.on_bad_episode)
+    only = None if arguments.streams is None else [name.strip() for name in arguments.streams.split(",")]
+    plans = plan_streams(data, only, _interps(arguments.interp))
+    if len(data.episodes) == 0:
+        detail = f": {data.problems[0]}" if data.problems else ""
+        raise DataError(f"align: {data.path} has no episode that can be read{detail}")
+
+    rows = episodes = 0
+    with open_output(arguments.output, _columns(plans), _metadata(data, plans, options)) as writer:
+        for episode in progress(data.episodes, len(data.episodes), "aligning"):
+            columns = align_episode(episode, plans, options)
+            writer.write(columns)
+            rows += len(columns["t_ns"])
+            episodes += 1
+        if rows == 0:
+            raise DataError(
+                f"align: no row in {count(episodes, 'episode')} of {data.path} with these --start and --end"
+            )
+    left_out = [name for name, info in data.streams.items() if only is None and info.kind not in NUMERIC_KINDS]
+    _summarise(data, arguments, [count(rows, "row"), count(episodes, "episode"), count(len(plans), "stream")], left_out)
+
+
+def _summarise(data: Dataset, arguments: argparse.Namespace, done: Sequence[str], left_out: Sequence[str]) -> None:
+    print(f"{arguments.output}: {', '.join(done)}")
+    if left_out:
+        print(f"left out, no numbers: {', '.join(left_out)}", file=sys.stderr)
+    if data.episodes.skipped:
+        print(f"skipped, damaged: episodes {', '.join(map(str, data.episodes.skipped))}", file=sys.stderr)
+    if data.problems:
+        problems = count(len(data.problems), "problem")
+        print(f"{problems} with the files; see robocache inspect {data.path}", file=sys.stderr)
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    def nanoseconds(option: str, value: float | None, unit_ns: int) -> int | None:
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise InvalidArgument(f"align: {option} is {value}, expected a number that is not negative")
+        return None if value is None else round(value * unit_ns)
+
+    if not (math.isfinite(arguments.hz) and arguments.hz > 0):
+        raise InvalidArgument(f"align: --hz is {arguments.hz}, expected a positive rate")
+    start = nanoseconds("--start", arguments.start, 10**9) or 0
+    end = nanoseconds("--end", arguments.end, 10**9)
+    if end is not None and end < start:
+        raise InvalidArgument(f"align: --end is {arguments.end}, expected --start or later ({arguments.start})")
+    return Options(
+        hz=arguments.hz,
+        start_ns=start,
+        end_ns=end,
+        max_gap_ns=nanoseconds("--max-gap-ms", arguments.max_gap_ms, 10**6),
+        max_age_ns=nanoseconds("--max-age-ms", arguments.max_age_ms, 10**6),
+        device=_device(arguments.device),
+    )
+
+
+def _device(asked: str) -> str:
+    """The device to use: arrays reach a GPU through torch."""
+    if asked == "cpu":
+        return "cpu"
+    lacks = "" if robocache.is_cuda_available() else f"there is none: {robocache.check_installation()['cuda_reason']}"
+    if not lacks:
+        try:
+            import torch
+
+            lacks = "" if torch.cuda.is_available() else "torch has no CUDA"
+        except ModuleNotFoundError:
+            lacks = "torch is not installed, which brings the arrays there"
+    if lacks and asked == "cuda":
+        raise Unsupported(f"align: --device is cuda, but {lacks}")
+    return "cpu" if lacks else "cuda"
+
+
+def _interps(settings: Sequence[str]) -> dict[str, str]:
+    out = {}
+    for setting in settings:
+        name, equals, mode = setting.rpartition("=")
+        if not equals or not name:
+            raise InvalidArgument(f"align: --interp is {setting!r}, expected NAME=MODE")
+        out[name] = mode
+    return out
+
+
+def _columns(plans: Sequence[StreamPlan]) -> list[Column]:
+    columns = [Column("episode_index", np.dtype(np.int64)), Column("t_ns", np.dtype(np.int64))]
+    for plan in plans:
+        shape = () if plan.width == 1 else plan.info.shape
+        columns.append(Column(plan.info.name, np.dtype(plan.info.dtype), shape))
+        columns.append(Column(f"{plan.info.name}.valid", np.dtype(np.bool_)))
+        columns.append(Column(f"{plan.info.name}.age_ns", np.dtype(np.int64)))
+    return columns
+
+
+def _metadata(data: Dataset, plans: Sequence[StreamPlan], options: Options) -> dict[str, Any]:
+    streams = {
+        plan.info.name: {
+            "kind": plan.info.kind,
+            "interp": [{"columns": [part.start, part.stop], "mode": part.interp} for part in plan.parts],
+            "names": plan.info.names,
+            "units": plan.info.units,
+        }
+        for plan in plans
+    }
+    return {
+        "version": robocache.__version__,
+        "format": data.format,
+        "hz": options.hz,
+        "max_gap_ns": options.max_gap_ns,
+        "max_age_ns": options.max_age_ns,
+        "streams": streams,
+        "tasks": data.tasks,
+    }
+
+
+def align_episode(episode: Episode, plans: Sequence[StreamPlan], options: Options) -> Mapping[str, Array]:
+    """Columns of the output, [T, ...] each. A stream that the episode lacks has no valid row."""
+    parts = [(plan, part) for plan in plans for part in plan.parts]
+    samples = {plan.info.name: _samples(episode, plan) for plan in plans}
+    streams = []
+    for plan, part in parts:
+        values, stamps = samples[plan.info.name]
+        streams.append(
+            robocache.Stream(
+                _on_device(values[:, part.start : part.stop], options.device),
+                _on_device(stamps, options.device),
+                interp=part.interp,
+                max_gap_ns=options.max_gap_ns,
+                max_age_ns=options.max_age_ns,
+                name=plan.info.name,
+            )
+        )
+    at = _crop(to_numpy(robocache.grid(streams, hz=options.hz)), options)
+    try:
+        result = robocache.align(streams, _on_device(at, options.device), check="now")
+    except ValueError as error:
+        raise DataError(f"episode {episode.index}: {error}") from error
+    return _gather(episode, at, parts, result)
+
+
+def _samples(episode: Episode, plan: StreamPlan) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Values [S, D] in the dtype of the dataset, and stamps [S]."""
+    dtype = np.dtype(plan.info.dtype)
+    if plan.info.name not in episode:
+        return np.empty((0, plan.width), dtype), np.empty(0, np.int64)
+    stream = episode[plan.info.name]
+    values = stream.values.reshape(len(stream), plan.width)
+    if not np.can_cast(values.dtype, dtype, "same_kind"):
+        raise DataError(f"episode {episode.index}: {plan.info.name} is {values.dtype}, expected {dtype} as before")
+    return values.astype(dtype, copy=False), stream.stamps_ns
+
+
+def _on_device(array: Array, device: str) -> Any:
+    if device == "cpu":
+        return array
+    import torch
+
+    return torch.tensor(array, device=device)
+
+
+def _crop(at: npt.NDArray[np.int64], options: Options) -> npt.NDArray[np.int64]:
+    if len(at) == 0:
+        return at
+    since = at - at[0]
+    end_ns = int(since[-1]) if options.end_ns is None else options.end_ns
+    first, last = np.searchsorted(since, options.start_ns, "left"), np.searchsorted(since, end_ns, "right")
+    return at[first:last]
+
+
+def _gather(
+    episode: Episode, at: npt.NDArray[np.int64], parts: Sequence[tuple[StreamPlan, Any]], result: Any
+) -> Mapping[str, Array]:
+    rows = len(at)
+    columns: dict[str, Array] = {"episode_index": np.full(rows, episode.index, np.int64), "t_ns": at}
+    arrays = [to_numpy(array) for array in result.split()]
+    valid, age_ns = to_numpy(result.valid), to_numpy(result.age_ns)
+    for plan in dict.fromkeys(plan for plan, _ in parts):
+        mine = [i for i, (other, _) in enumerate(parts) if other is plan]
+        values = np.concatenate([arrays[i] for i in mine], axis=1) if len(mine) > 1 else arrays[mine[0]]
+        name = plan.info.name
+        columns[name] = values.reshape(rows) if plan.width == 1 else values.reshape(rows, *plan.info.shape)
+        columns[f"{name}.valid"] = np.asarray(valid[:, mine].all(axis=1))
+        columns[f"{name}.age_ns"] = age_ns[:, mine[0]]
+    return columns
