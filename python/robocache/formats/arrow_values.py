@@ -37,9 +37,9 @@ def column_kind(type_: pa.DataType) -> tuple[ColumnKind, str] | None:
     if pa.types.is_boolean(leaf):
         return ("bool", "bool")
     if pa.types.is_integer(leaf):
-        return ("integer", np.dtype(leaf.to_pandas_dtype()).name)
+        return ("integer", str(leaf))
     if pa.types.is_floating(leaf):
-        return ("float", np.dtype(leaf.to_pandas_dtype()).name)
+        return ("float", f"float{leaf.bit_width}")
     return None
 
 
