@@ -135,17 +135,20 @@ class Pool {
     }
   }
 
-  /// Enters the open job with the fewest helpers.
+  /// Enters the open job with the fewest helpers; of several the one that waited longest for a thread.
   Job* join() {
     const std::lock_guard lock(mutex_);
-    Job* best = nullptr;
-    for (Job* job : open_) {
-      const int helpers = job->helpers.load(std::memory_order_relaxed);
-      if (helpers >= job->wanted || job->exhausted()) continue;
-      if (best == nullptr || helpers < best->helpers.load(std::memory_order_relaxed)) best = job;
+    auto best = open_.end();
+    for (auto job = open_.begin(); job != open_.end(); ++job) {
+      const int helpers = (*job)->helpers.load(std::memory_order_relaxed);
+      if (helpers >= (*job)->wanted || (*job)->exhausted()) continue;
+      if (best == open_.end() || helpers < (*best)->helpers.load(std::memory_order_relaxed)) best = job;
     }
-    if (best != nullptr) best->helpers.fetch_add(1);
-    return best;
+    if (best == open_.end()) return nullptr;
+    Job* const job = *best;
+    std::rotate(best, best + 1, open_.end());
+    job->helpers.fetch_add(1);
+    return job;
   }
 
   void help(Job& job) noexcept {
