@@ -26,8 +26,9 @@ def _at_home(home: Home) -> Home:
 
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> Home:
-    """Each device, with arrays of the plainest library there: numpy on the CPU, torch on CUDA."""
-    return _at_home(Home("numpy" if request.param == "cpu" else "torch", request.param))
+    """Each device, with torch's arrays; numpy's where torch is not installed."""
+    torch = request.param == "cuda" or not missing(Home("torch", "cpu"))
+    return _at_home(Home("torch" if torch else "numpy", request.param))
 
 
 @pytest.fixture(params=["numpy-cpu", "torch-cpu", "torch-cuda"])

@@ -155,24 +155,37 @@ inline AlignCase generated_case(const Json& entry, std::int64_t batch) {
 
 }  // namespace detail
 
-/// Every case of the table, explicit ones first.
-inline std::vector<AlignCase> load_align_cases(const std::string& path) {
-  const Json table = Json::read_file(path);
-  std::vector<AlignCase> cases;
-  for (const Json& entry : table["explicit"].list()) cases.push_back(detail::explicit_case(entry));
-  for (const Json& entry : table["generated"].list()) {
-    cases.push_back(detail::generated_case(entry, entry["batch"].integer()));
-  }
-  return cases;
-}
+/// The cases of the table, explicit ones first. Each is made when it is asked for.
+class AlignTable {
+ public:
+  explicit AlignTable(const std::string& path) : json_(Json::read_file(path)) {}
 
-/// The generated case `name` with another batch size: the inputs of a benchmark.
-inline AlignCase generate_align_case(const std::string& path, const std::string& name, std::int64_t batch) {
-  const Json table = Json::read_file(path);
-  for (const Json& entry : table["generated"].list()) {
-    if (entry["name"].text() == name) return detail::generated_case(entry, batch);
+  [[nodiscard]] std::size_t size() const { return written().size() + generated().size(); }
+  [[nodiscard]] const std::string& name(std::size_t i) const { return entry(i)["name"].text(); }
+  [[nodiscard]] bool expects_error(std::size_t i) const {
+    return entry(i).has("expect") && entry(i)["expect"].has("error");
   }
-  throw std::runtime_error("no generated case " + name);
-}
+  [[nodiscard]] AlignCase operator[](std::size_t i) const {
+    if (i < written().size()) return detail::explicit_case(entry(i));
+    return detail::generated_case(entry(i), entry(i)["batch"].integer());
+  }
+
+  /// The generated case `name` with another batch size: the inputs of a benchmark.
+  [[nodiscard]] AlignCase generate(const std::string& name, std::int64_t batch) const {
+    for (const Json& entry : generated()) {
+      if (entry["name"].text() == name) return detail::generated_case(entry, batch);
+    }
+    throw std::runtime_error("no generated case " + name);
+  }
+
+ private:
+  [[nodiscard]] const Json::List& written() const { return json_["explicit"].list(); }
+  [[nodiscard]] const Json::List& generated() const { return json_["generated"].list(); }
+  [[nodiscard]] const Json& entry(std::size_t i) const {
+    return i < written().size() ? written()[i] : generated().at(i - written().size());
+  }
+
+  Json json_;
+};
 
 }  // namespace robocache::reference

@@ -234,7 +234,7 @@ def ulp(x: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
-    """x in `dtype`, rounded once (to nearest, ties to even); integers: NaN is 0, out of range saturates."""
+    """x in `dtype`, rounded once (to nearest, ties to even); integers: towards zero, saturated, NaN is 0."""
     x = np.asarray(x, Real)
     if dtype in FLOATS:
         bits, _, highest = FLOATS[dtype]
@@ -242,9 +242,9 @@ def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
         near = np.where(np.isfinite(x), np.rint(x / step) * step, x)
         largest = np.ldexp(Real(2) - np.ldexp(Real(1), 1 - bits), highest)
         return np.where(np.abs(near) > largest, np.copysign(Real(np.inf), near), near)
-    x = np.where(np.isnan(x), Real(0), x)
     if dtype == "bool":
-        return (x != 0).astype(Real)
+        return ((x != 0) & ~np.isnan(x)).astype(Real)
+    x = np.trunc(np.where(np.isnan(x), Real(0), x))
     info = np.iinfo(dtype)
     return np.clip(x, Real(info.min), Real(info.max))
 

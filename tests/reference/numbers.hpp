@@ -87,13 +87,13 @@ inline IntegerRange range_of(DType dtype) {
   }
 }
 
-/// x in `dtype`, rounded once (to nearest, ties to even); integers: NaN is 0, out of range saturates.
+/// x in `dtype`, rounded once (to nearest, ties to even); integers: towards zero, saturated, NaN is 0.
 inline Real rounded(Real x, DType dtype) {
   if (!is_float(dtype)) {
     if (std::isnan(x)) return 0;
     if (dtype == DType::boolean) return x != 0 ? 1 : 0;
     const IntegerRange range = range_of(dtype);
-    return std::clamp(x, range.low, range.high);
+    return std::clamp(std::trunc(x), range.low, range.high);
   }
   if (!std::isfinite(x)) return x;
   const Real step = ulp(x, dtype);
