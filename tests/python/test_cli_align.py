@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from real_data import real
 from robocache.cli import main
+from robocache.cli.align import Options, align_episode
+from robocache.cli.plan import plan_streams
 from robocache.cli.writers import Column, open_output
 from robocache.dataset import open
 from scipy.spatial.transform import Rotation, Slerp
@@ -338,6 +340,20 @@ def cuda_usable() -> bool:
 
     torch = pytest.importorskip("torch") if robocache.is_cuda_available() else None
     return torch is not None and torch.cuda.is_available()
+
+
+def test_arrays_through_torch_give_the_same_columns(log):
+    torch = pytest.importorskip("torch")
+    assert torch.device("cpu:0").type == "cpu"  # not the string "cpu", so the arrays become tensors
+    data = open(log)
+    plans = plan_streams(data, None, {})
+    ours, through_torch = (
+        align_episode(data.episodes[0], plans, Options(50.0, 0, None, None, None, device))
+        for device in ("cpu", "cpu:0")
+    )
+    for name, column in ours.items():
+        np.testing.assert_array_equal(through_torch[name], column)
+        assert through_torch[name].dtype == column.dtype
 
 
 def test_cuda_gives_the_same_file(log, tmp_path, capsys):

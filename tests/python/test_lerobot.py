@@ -256,6 +256,15 @@ def test_a_damaged_file_is_named_with_its_episodes(tmp_path, write):
     assert data.episodes.skipped == sorted({0, 1} - set(left))
 
 
+def test_empty_episodes_and_a_shape_that_only_a_later_file_shows(tmp_path):
+    source = make.episodes(0, 4)
+    data = read_all(open(make.write_v21(tmp_path / "d", source, features=...)))
+    assert data.streams["action"].shape == (2,)
+    assert data.episodes[0]["action"].values.shape == (0, 2)
+    assert data.episodes[0].duration_s == 0
+    np.testing.assert_array_equal(data.episodes[1]["action"].values, source[1]["action"].to_pylist())
+
+
 @LAYOUTS
 def test_git_lfs_pointers(tmp_path, write):
     root = write(tmp_path / "d", make.episodes(4, 4))

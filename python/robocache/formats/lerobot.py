@@ -7,7 +7,7 @@ at least one axis after S. A row with a null in it is not a sample of that strea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,47 +62,49 @@ def _describe_streams(
     meta: Meta, located: Mapping[int, Located], videos: Mapping[str, frozenset[int]], log: ProblemLog
 ) -> dict[str, StreamInfo]:
     """Streams in the order of info.json, then those that only the files have."""
-    first_with: dict[str, Located] = {}
+    having: dict[str, list[Located]] = {}
     for episode in located.values():
         for name in episode.schema.names:
-            first_with.setdefault(name, episode)
+            having.setdefault(name, []).append(episode)
 
     streams: dict[str, StreamInfo] = {}
     for name, feature in meta.features.items():
         if name in _BOOKKEEPING:
             continue
-        if name in first_with:
-            info = _column_info(name, feature, first_with[name], meta, log)
+        if name in having:
+            info = _column_info(name, feature, having[name], meta, log)
             if info is not None:
                 streams[name] = info
-        elif name in videos or not first_with:
+        elif name in videos or not having:
             # Without any readable data file, the metadata is all there is to show.
             streams[name] = _claimed_info(name, feature, meta)
         else:
             kind = "video files" if feature.dtype == "video" else "column in the data files"
             log.add("meta/info.json", f"feature {name} has no {kind} and is left out")
-    for name, episode in first_with.items():
+    for name, episodes in having.items():
         if name not in meta.features and name not in _BOOKKEEPING:
             if meta.features:
                 log.add("data", f"column {name} is not a feature of info.json")
-            info = _column_info(name, None, episode, meta, log)
+            info = _column_info(name, None, episodes, meta, log)
             if info is not None:
                 streams[name] = info
     return streams
 
 
 def _column_info(
-    name: str, feature: Feature | None, episode: Located, meta: Meta, log: ProblemLog
+    name: str, feature: Feature | None, episodes: Sequence[Located], meta: Meta, log: ProblemLog
 ) -> StreamInfo | None:
-    kind_dtype = column_kind(episode.schema.field(name).type)
+    type_ = episodes[0].schema.field(name).type
+    kind_dtype = column_kind(type_)
     if kind_dtype is None:
-        log.add("data", f"column {name} has type {episode.schema.field(name).type}, which is no stream; it is left out")
+        log.add("data", f"column {name} has type {type_}, which is no stream; it is left out")
         return None
     kind, dtype = kind_dtype
     claimed = feature.shape if feature else None
     if kind == "image":
         return StreamInfo(name, claimed or (), dtype, _rate(meta), "video", clock=_clock(meta))
-    shape = _first_shape(name, episode) or claimed or (1,)
+    shapes = (_first_shape(name, episode) for episode in episodes)
+    shape = next((shape for shape in shapes if shape is not None), claimed or (1,))
     if feature is not None and feature.dtype != dtype:
         log.add("meta/info.json", f"dtype of feature {name} is {feature.dtype}, found {dtype}")
     if claimed is not None and claimed != shape:

@@ -6,9 +6,9 @@ import threading
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,12 +24,11 @@ class RowReader:
         self._lock = threading.Lock()
         self._groups: OrderedDict[tuple[Path, int, tuple[str, ...]], pa.Table] = OrderedDict()
         # A footer of many row groups costs more to parse than one group to read.
-        self._footer = lru_cache(maxsize=64)(pq.read_metadata)
+        self._footer = lru_cache(maxsize=64)(_footer)
 
     def read(self, path: Path, start: int, stop: int, columns: tuple[str, ...]) -> pa.Table:
         """Rows [start, stop) of the named columns."""
-        footer: Any = self._footer(path)
-        ends = np.cumsum([footer.row_group(g).num_rows for g in range(footer.num_row_groups)], dtype=np.int64)
+        footer, ends = self._footer(path)
         first = int(np.searchsorted(ends, start, "right"))
         last = int(np.searchsorted(ends, stop, "left"))
         parts = []
@@ -57,3 +56,10 @@ class RowReader:
             while len(self._groups) > 1 and sum(t.nbytes for t in self._groups.values()) > self._cache_bytes:
                 self._groups.popitem(last=False)
         return table
+
+
+def _footer(path: Path) -> tuple[pq.FileMetaData, npt.NDArray[np.int64]]:
+    """Footer of a file, and the row after each of its row groups."""
+    footer = pq.read_metadata(path)
+    rows = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+    return footer, np.cumsum(rows, dtype=np.int64)
