@@ -305,15 +305,18 @@ def test_images_in_the_table_are_listed_and_not_read(tmp_path, write):
     for columns in source:
         columns["observation.image"] = pa.array([{"bytes": b"x", "path": "p"}] * 3)
         columns["observation.struct"] = pa.array([{"a": 1}] * 3)
+        columns["words"] = pa.array([["a"], [], ["b", "c"]])
     features = make.info(make.episodes(3), "v2.1", 30)["features"]
     features["observation.image"] = {"dtype": "image", "shape": [4, 4, 3], "names": None}
-    features["observation.struct"] = {"dtype": "language", "shape": [1], "names": None}
+    features["observation.struct"] = features["words"] = {"dtype": "language", "shape": [1], "names": None}
     data = read_all(open(write(tmp_path / "d", source, features=features)))
     info = data.streams["observation.image"]
     assert (info.kind, info.dtype, info.shape) == ("video", "image", (4, 4, 3))
     with pytest.raises(NotImplementedError, match="is image"):
         _ = data.episodes[0]["observation.image"].values
-    assert "struct<a: int64>, which is no stream" in only_problem(data)
+    struct, words = problems(data)
+    assert struct == "data: column observation.struct has type struct<a: int64>, which is no stream; it is left out"
+    assert words.startswith("data: column words has type list<")
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,14 @@ def column_kind(type_: pa.DataType) -> tuple[ColumnKind, str] | None:
         return ("image", "image") if fields == {"bytes", "path"} else None
     if pa.types.is_binary(leaf) or pa.types.is_large_binary(leaf):
         return ("image", "image")
+    nested = _is_list(leaf)
     while _is_list(leaf):
         leaf = leaf.value_type
     if pa.types.is_dictionary(leaf):
         leaf = leaf.value_type
     if pa.types.is_string(leaf) or pa.types.is_large_string(leaf):
-        return ("text", "string")
+        # A list of words has a length of its own in each row.
+        return None if nested else ("text", "string")
     if pa.types.is_boolean(leaf):
         return ("bool", "bool")
     if pa.types.is_integer(leaf):
