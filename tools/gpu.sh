@@ -95,7 +95,7 @@ sanitize() {
   for tool in memcheck racecheck; do
     say "$tool, C++"
     run_cpp "${ROBOCACHE_SANITIZE_CPP:-*cuda*:*Cuda*:*CUDA*}" "$sanitizer" --tool "$tool" --error-exitcode 9
-    if [[ -n ${ROBOCACHE_SANITIZE_PYTHON=cuda and stream} ]]; then
+    if [[ -n ${ROBOCACHE_SANITIZE_PYTHON=torch-cuda and (outside or ragged or outputs) or another_cuda_stream} ]]; then
       say "$tool, Python"
       run_python command "$sanitizer" --tool "$tool" --error-exitcode 9 --target-processes all -- \
         tests/python -k "$ROBOCACHE_SANITIZE_PYTHON"
