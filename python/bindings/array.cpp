@@ -1,6 +1,8 @@
 #include "array.hpp"
 
 #include <cstring>
+#include <optional>
+#include <string>
 #include <unordered_map>
 
 #include "robocache/error.hpp"
@@ -61,7 +63,23 @@ Tensor view_of(const DLTensor& t, std::string_view op, std::string_view subject)
   return view;
 }
 
-DType dtype_of_format(const char* format, std::size_t item_size, std::string_view op, std::string_view subject) {
+/// What an exception says, without the traces that some libraries append.
+std::string first_line(const nb::python_error& error) {
+  const auto text = nb::cast<std::string>(nb::str(error.value()));
+  return text.substr(0, text.find('\n'));
+}
+
+[[noreturn]] void reject_dtype(nb::handle array, std::string_view op, std::string_view subject) {
+  const auto dtype = nb::cast<std::string>(nb::str(nb::getattr(array, "dtype", nb::str("unknown"))));
+  const bool calendar = dtype.find("datetime64") != std::string::npos;
+  reject(op, subject, "of dtype " + dtype,
+         calendar ? "int64 ns, float64 s or float32 s; use .astype('datetime64[ns]').view('int64')"
+                  : "a float, integer or bool array in native byte order");
+}
+
+/// None for a format that no DType has.
+std::optional<DType> dtype_of_format(const char* format, std::size_t item_size, std::string_view op,
+                                     std::string_view subject) {
   const char* c = format;
   if (*c == '@' || *c == '=' || *c == '<') ++c;
   const auto bits = static_cast<std::uint8_t>(item_size * 8);
@@ -71,14 +89,16 @@ DType dtype_of_format(const char* format, std::size_t item_size, std::string_vie
     if (std::strchr("BHILQN", *c) != nullptr) return to_dtype({kDLUInt, bits, 1}, op, subject);
     if (*c == '?') return DType::boolean;
   }
-  reject(op, subject, std::string("of buffer format '") + format + "'", "a float, integer or bool array");
+  return std::nullopt;
 }
 
-Tensor view_of(const Py_buffer& b, std::string_view op, std::string_view subject) {
+Tensor view_of(nb::handle array, const Py_buffer& b, std::string_view op, std::string_view subject) {
   if (b.ndim > kMaxRank) reject(op, subject, std::to_string(b.ndim) + "-dimensional", "at most 8 dimensions");
   Tensor view;
   view.data = b.buf;
-  view.dtype = dtype_of_format(b.format, static_cast<std::size_t>(b.itemsize), op, subject);
+  const std::optional<DType> dtype = dtype_of_format(b.format, static_cast<std::size_t>(b.itemsize), op, subject);
+  if (!dtype.has_value()) reject_dtype(array, op, subject);
+  view.dtype = *dtype;
   view.rank = b.ndim;
   for (int i = 0; i < b.ndim; ++i) {
     view.shape[i] = b.shape[i];
@@ -86,6 +106,14 @@ Tensor view_of(const Py_buffer& b, std::string_view op, std::string_view subject
     view.strides[i] = b.strides[i] / b.itemsize;
   }
   return view;
+}
+
+DLTensor look_into(const DLPackExchangeAPI& api, nb::handle array, std::string_view op, std::string_view subject) {
+  DLTensor t;
+  if (api.dltensor_from_py_object_no_sync(array.ptr(), &t) != 0) {
+    reject(op, subject, "an array that cannot be read (" + first_line(nb::python_error()) + ")", "a CPU or CUDA array");
+  }
+  return t;
 }
 
 Borrowed borrow_capsule(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans) {
@@ -118,11 +146,10 @@ Borrowed borrow_capsule(nb::handle array, std::string_view op, std::string_view 
 Borrowed borrow_buffer(nb::handle array, std::string_view op, std::string_view subject, Loans& loans) {
   Py_buffer buffer;
   if (PyObject_GetBuffer(array.ptr(), &buffer, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
-    nb::python_error error;
+    PyErr_Clear();
     // numpy has no buffer format for ml_dtypes' bfloat16: look at its bits instead.
     if (nb::cast<std::string>(nb::str(nb::getattr(array, "dtype", nb::str("")))) != "bfloat16") {
-      reject(op, subject, "an array that cannot be read (" + std::string(error.what()) + ")",
-             "a float, integer or bool array");
+      reject_dtype(array, op, subject);
     }
     nb::object bits = array.attr("view")("uint16");
     Borrowed borrowed = borrow_buffer(bits, op, subject, loans);
@@ -131,7 +158,7 @@ Borrowed borrow_buffer(nb::handle array, std::string_view op, std::string_view s
     return borrowed;
   }
   loans.keep(buffer);
-  return {view_of(buffer, op, subject), buffer.readonly == 0, false};
+  return {view_of(array, buffer, op, subject), buffer.readonly == 0, false};
 }
 
 }  // namespace
@@ -160,9 +187,7 @@ Loans::~Loans() {
 Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans) {
   const ArrayType& type = array_type(array);
   if (type.api != nullptr) {
-    DLTensor t;
-    if (type.api->dltensor_from_py_object_no_sync(array.ptr(), &t) != 0) throw nb::python_error();
-    return {view_of(t, op, subject), true, false};
+    return {view_of(look_into(*type.api, array, op, subject), op, subject), true, false};
   }
   // numpy by its buffer: that also shows read-only arrays. Others by DLPack: jax has a buffer that fails on CUDA.
   const bool dlpack = type.library != Library::numpy && nb::hasattr(array, "__dlpack__");
@@ -188,8 +213,7 @@ void refuse_gradients(nb::handle array, std::string_view op, std::string_view su
 bool on_cuda(nb::handle array, std::string_view op, std::string_view subject, int& index) {
   const ArrayType& type = array_type(array);
   if (type.api != nullptr) {
-    DLTensor t;
-    if (type.api->dltensor_from_py_object_no_sync(array.ptr(), &t) != 0) throw nb::python_error();
+    const DLTensor t = look_into(*type.api, array, op, subject);
     index = t.device.device_id;
     return t.device.device_type == kDLCUDA || t.device.device_type == kDLCUDAManaged;
   }
