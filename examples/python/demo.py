@@ -121,10 +121,10 @@ def check(sensors: list[Sensor], at_ns: Stamps, answers: dict[str, Aligned], log
         print(f"\nCheck on {name}: valid rows against {reference}")
         print(report.findings_table(findings))
         right = right and all(f.right for f in findings)
-    if "cuda" in answers:
+    for name in [name for name in answers if name != "cpu"]:
         for i, sensor in enumerate(sensors):
-            rows = disagreement(answers["cpu"].parts[i], answers["cuda"].parts[i])
-            print(f"  {sensor.name}: {rows or 'no'} rows differ between CPU and CUDA")
+            rows = disagreement(answers["cpu"].parts[i], answers[name].parts[i])
+            print(f"  {sensor.name}: {rows or 'no'} rows differ between cpu and {name}")
             right = right and (rows == 0 or sensor.interp == "slerp")
     if log:
         hidden = hidden_newtons(sensors, at_ns, answers["cpu"], log)

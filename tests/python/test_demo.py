@@ -108,6 +108,29 @@ def test_demo_of_a_bad_path(tmp_path, capsys, make):
     assert error.count("\n") == 1
 
 
+def test_demo_on_two_devices(monkeypatch, brief, capsys):
+    """All of the path to CUDA but the device: torch's arrays on a second one."""
+    torch = pytest.importorskip("torch")
+    second = demo_devices.Device("cpu:0", "", torch.tensor, lambda array: array.numpy(), lambda: None)
+    monkeypatch.setattr(demo, "devices", lambda: ([cpu_only(), second], ""))
+    assert demo.main([]) == 0
+    out = capsys.readouterr().out
+    assert "Check on cpu:0" in out
+    assert "camera: no rows differ between cpu and cpu:0" in out
+
+    align = rc.align
+
+    def off_on_torch(streams, *arguments, **options):
+        result = align(streams, *arguments, **options)
+        if isinstance(result.values, torch.Tensor):
+            result.values[300, 0] = torch.nextafter(result.values[300, 0], torch.tensor(10.0))
+        return result
+
+    monkeypatch.setattr(rc, "align", off_on_torch)
+    assert demo.main([]) == 1
+    assert "joints: 1 rows differ between cpu and cpu:0" in capsys.readouterr().out
+
+
 class Corrupted:
     """A result of rc.align with one thing wrong."""
 
@@ -144,7 +167,6 @@ CORRUPTIONS = {
 @pytest.mark.parametrize("what", CORRUPTIONS)
 def test_demo_notices_a_wrong_answer(monkeypatch, brief, capsys, what):
     align = rc.align
-    monkeypatch.setattr(demo_devices, "devices", lambda: ([cpu_only()], ""))
     monkeypatch.setattr(demo, "devices", lambda: ([cpu_only()], ""))
     monkeypatch.setattr(rc, "align", lambda *a, **k: CORRUPTIONS[what](align(*a, **k)))
     assert demo.main([]) == 1
