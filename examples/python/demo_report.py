@@ -24,8 +24,8 @@ def table(rows: Sequence[dict[str, str]]) -> str:
     return "\n".join([line({n: n for n in names}), *(line(row) for row in rows)])
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def number(value: float | None, digits: int, unit: str) -> str:
+    return "-" if value is None else f"{value:.{digits}f} {unit}"
 
 
 def durations(name: str, duration: Duration) -> dict[str, str]:
@@ -44,13 +44,13 @@ def input_table(sensors: Sequence[Sensor]) -> str:
         rows.append(
             {
                 "stream": sensor.name,
-                "rate": f"{number(timing.rate_hz, 1)} Hz" if steady else "events",
+                "rate": number(timing.rate_hz, 1, "Hz") if steady else "events",
                 "samples": f"{timing.samples}",
                 "columns": f"{sensor.values.shape[1]}",
                 "dtype": str(sensor.values.dtype),
-                "jitter p50": f"{number(timing.jitter_p50_ms)} ms" if steady else "-",
-                "p99": f"{number(timing.jitter_p99_ms)} ms" if steady else "-",
-                "largest gap": f"{number(timing.largest_gap_ms, 1)} ms",
+                "jitter p50": number(timing.jitter_p50_ms, 2, "ms") if steady else "-",
+                "p99": number(timing.jitter_p99_ms, 2, "ms") if steady else "-",
+                "largest gap": number(timing.largest_gap_ms, 1, "ms"),
                 "lost": f"{timing.drops}" if steady else "-",
                 "clock": f"{sensor.offset_ns * 1e-6:+.1f} ms" if sensor.offset_ns else "-",
             }

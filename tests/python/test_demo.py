@@ -89,6 +89,19 @@ def test_demo_end_to_end(tmp_path):
     assert np.std(picture[..., :3]) > 0.05
 
 
+def test_demo_without_torch_and_matplotlib(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(demo_devices, "ROUNDS", 1)
+    monkeypatch.delitem(sys.modules, "demo_plot", raising=False)
+    for name in ("torch", "matplotlib", "matplotlib.pyplot"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert demo.main(["--plot", str(tmp_path / "a.png")]) == 0
+    out = capsys.readouterr().out
+    assert "the torch baseline is left out, torch is not installed: pip install torch" in out
+    assert "No picture" in out
+    assert "pip install matplotlib" in out
+    assert "all right" in out
+
+
 def test_demo_of_a_folder(tmp_path, brief, capsys):
     t = np.arange(100) * 10 * MS
     rows = [f"{stamp},{np.sin(i / 9):.6f},{i}" for i, stamp in enumerate(t) if not 40 <= i < 50]
