@@ -16,9 +16,8 @@ namespace robocache {
 ///   hold     the last sample at or before the target
 ///   nearest  the nearer sample; the earlier one on a tie
 ///   linear   a + w * (b - a)
-///   slerp    unit quaternions in groups of four columns, shortest arc, renormalised; the component order (xyzw or
-///   wxyz)
-///            is the caller's and is kept
+///   slerp    unit quaternions in groups of four columns, shortest arc, renormalised; the order of the components
+///            (xyzw or wxyz) is the caller's and is kept
 enum class Interp : std::uint8_t { automatic, hold, nearest, linear, slerp };
 
 /// What is written for targets outside a stream's time range; `valid` is false there whatever is written.
@@ -35,13 +34,14 @@ struct Outside {
 
 inline constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
-/// One sensor: samples and their stamps. B batch, S samples, D features, G segments.
-///   values   [B, S, D] or, with offsets, [N, D]   any dtype; any strides
-///   stamps   [B, S], [S] (shared by the batch) or, with offsets, [N]   i64 ns | f64 s | f32 s; non-decreasing per
-///   segment lengths  [G] i32 | i64   samples in each segment (padding is never read); excludes offsets offsets  [G+1]
-///   i32 | i64 segment g is the samples offsets[g] .. offsets[g+1]-1 of a packed [N, D] rows     [B] i32 | i64   batch
-///   row b reads segment rows[b]; default: segment b scale, bias [D] f32      the stored value is value * scale + bias
-///   (float outputs only); default: as it is
+/// One sensor: samples and their stamps. B batch, S samples, D features, G segments, N packed samples.
+///   values   [G, S, D], or [N, D] with offsets    any dtype, any strides
+///   stamps   [G, S], [S] (shared), or [N]         i64 ns | f64 s | f32 s; non-decreasing in each segment
+///   lengths  [G]    i32 | i64   samples of each segment; the padding behind them is never read; excludes offsets
+///   offsets  [G+1]  i32 | i64   segment g is the packed samples offsets[g] .. offsets[g+1]-1
+///   rows     [B]    i32 | i64   batch row b reads segment rows[b]; not given: G = B, segment b
+///   scale    [D]    f32         stored = value * scale + bias, float outputs only
+///   bias     [D]    f32
 struct Stream {
   ConstTensor values;
   ConstTensor stamps;

@@ -173,7 +173,8 @@ Tensor AlignInputs::complete(Tensor view, std::string_view subject) const {
 
 Tensor AlignInputs::borrow_output(nb::handle array) {
   const Borrowed borrowed = borrow(array, op_, "out", cuda_stream_, loans_);
-  if (!borrowed.writable) throw InvalidArgument(std::string(op_) + ": out is read-only or a jax array, expected a writable array");
+  if (!borrowed.writable)
+    throw InvalidArgument(std::string(op_) + ": out is read-only or a jax array, expected a writable array");
   return borrowed.view;
 }
 
