@@ -230,6 +230,20 @@ def test_d14_every_backend_takes_tensors_of_any_device_and_keeps_their_dtype(dev
         assert (numbers(got) == 1.5).all()
 
 
+def test_device_says_where_to_compute_and_leave_the_result(device: Home) -> None:
+    data, times, at = (
+        device.array([[[1.0], [2]]]),
+        device.times([[0.0, 1]], "float64"),
+        device.times([[0.5]], "float64"),
+    )
+    for where in ["cpu", *(["cuda"] if rc.is_cuda_available() and device.library == "torch" else [])]:
+        got = rc.resample_trajectories(data, times, at, where)
+        assert Home(device.library, where).owns(got)
+        assert numbers(got).item() == 1.5
+    with pytest.raises((ValueError, RuntimeError), match="tpu"):
+        rc.resample_trajectories(data, times, at, "tpu")
+
+
 @pytest.mark.parametrize("backend", ["invalid", "triton", "CUDA", ""])
 def test_d15_an_unknown_backend_is_the_same_error_in_both(device: Home, backend: str) -> None:
     for call in (resample, lambda home, data, times, at, **o: fuse(home, [(data, times)] * 3, at, **o)):

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -82,6 +83,32 @@ TEST_P(AlignCalls, CheckOffNeverLooks) {
   stream.stamps = times({1, 2}, {10, 0});
   const Tensor out = numbers({1, 1, 1}, {7});
   EXPECT_NO_THROW(resample(stream, times({1}, {5}), out, DataCheck::off).check());
+}
+
+/// Unsorted stamps that nobody checks give some sample, never what lies beside the samples.
+TEST_P(AlignCalls, UnsortedStampsStayInsideTheArrays) {
+  const std::int64_t S = 300, T = 500;
+  std::vector<Real> values, stamps, at;
+  for (std::int64_t i = 0; i < S; ++i) {
+    values.push_back(i + 1);
+    stamps.push_back(i * 7919 % 1009);
+  }
+  for (std::int64_t t = 0; t < T; ++t) at.push_back(t * 104729 % 1100 - 40);
+  for (Interp interp : {Interp::hold, Interp::nearest}) {
+    for (Outside::Policy policy : {Outside::Policy::hold, Outside::Policy::extrapolate}) {
+      const Stream stream{.values = numbers({1, S, 1}, values),
+                          .stamps = times({1, S}, stamps),
+                          .interp = interp,
+                          .before = {policy},
+                          .after = {policy}};
+      for (bool sorted : {false, true}) {
+        if (sorted) std::sort(at.begin(), at.end());
+        const Tensor out = numbers({1, T, 1}, std::vector<Real>(at.size(), 0));
+        resample(stream, times({1, T}, at), out, DataCheck::off);
+        for (Real x : read(out)) EXPECT_TRUE(x >= 1 && x <= S) << x;
+      }
+    }
+  }
 }
 
 TEST_P(AlignCalls, BadListsAreNeverFollowed) {
