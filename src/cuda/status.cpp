@@ -3,6 +3,7 @@
 #include <atomic>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include "cuda/device_guard.hpp"
 #include "cuda/error.hpp"
@@ -39,11 +40,11 @@ class Reports {
  public:
   explicit Reports(int) {}
 
-  FaultSink open(std::string_view op) {
+  FaultSink open(const char* op) {
     std::uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
     if (ticket == 0) ticket = next_.fetch_add(1, std::memory_order_relaxed);  // 0 means "no report"
     const std::uint32_t slot = ticket % kSlots;
-    ops_[slot].store(op.data(), std::memory_order_relaxed);
+    ops_[slot].store(op, std::memory_order_relaxed);
     take(mailbox_->words[slot]);
     return {&mailbox_->words[slot], &mailbox_->flag, ticket};
   }
@@ -76,7 +77,7 @@ Reports& reports(int device) {
 
 }  // namespace
 
-FaultSink open_sink(int device, std::string_view op) { return reports(device).open(op); }
+FaultSink open_sink(int device, const char* op) { return reports(device).open(op); }
 
 Pending pending(int device, void* stream, const FaultSink& sink) {
   const auto raise = [](Device where, void* on, std::uint32_t ticket) {

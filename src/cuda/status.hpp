@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 #include "core/fault.hpp"
 #include "robocache/data_check.hpp"
@@ -10,7 +9,8 @@
 namespace robocache::cuda {
 
 /// Takes the next report of the device's ring (it must not be in use by a call 4096 calls ago) and clears it.
-FaultSink open_sink(int device, std::string_view op);
+/// `op` is kept: a string literal.
+FaultSink open_sink(int device, const char* op);
 
 /// The Pending of a call that was launched with `sink` on `stream`.
 Pending pending(int device, void* stream, const FaultSink& sink);

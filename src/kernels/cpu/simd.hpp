@@ -30,6 +30,7 @@ using Compute = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 template <class T, int N>
 struct VectorType {
+  // NOLINTNEXTLINE(modernize-use-using): GCC drops the attribute from a dependent alias
   typedef T type __attribute__((vector_size(N * sizeof(T))));
 };
 template <class T, int N>
