@@ -3,8 +3,7 @@ function(robocache_compile_settings target)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/include")
   target_compile_definitions(${target} PRIVATE
     ROBOCACHE_CUDA=${ROBOCACHE_HAS_CUDA}
-    ROBOCACHE_ISA_LEVELS=${ROBOCACHE_ISA_COUNT}
-    ROBOCACHE_VERSION="${PROJECT_VERSION}")
+    ROBOCACHE_ISA_LEVELS=${ROBOCACHE_ISA_COUNT})
   target_compile_features(${target} PRIVATE cxx_std_20)
   set_target_properties(${target} PROPERTIES
     CXX_EXTENSIONS OFF CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON POSITION_INDEPENDENT_CODE ON)
