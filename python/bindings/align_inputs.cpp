@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "align_doc.hpp"
+#include "core/build.hpp"
 #include "core/check.hpp"
+#include "cuda/process.hpp"
 #include "robocache/error.hpp"
 
 namespace robocache::python {
@@ -99,6 +101,7 @@ AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams
   const nb::handle first = streams[0]->values;
   int index = 0;
   if (on_cuda(first, op, "streams[0].values", index)) {
+    if constexpr (build::cuda) cuda::enter();  // before the caller's library is asked for memory in a forked process
     device_ = {DeviceKind::cuda, index};
     cuda_stream_ = current_stream(first, index);
   }

@@ -140,6 +140,8 @@ Fresh from_torch(const DLPackExchangeAPI& api, std::span<const std::int64_t> sha
     };
     if (api.managed_tensor_allocator(&prototype, &managed, &message, note) != 0) {
       if (PyErr_Occurred() != nullptr) throw nb::python_error();
+      message = message.substr(0, message.find('\n'));  // torch appends a trace
+      if (message.find("out of memory") == std::string::npos) throw CudaError(message);
       throw OutOfMemory(message);
     }
   }
