@@ -50,10 +50,14 @@ def test_errors_reach_the_thread_that_made_them(device: Home) -> None:
 
 def test_the_gil_is_released(device: Home) -> None:
     """Another thread makes progress while a long call runs; a call that kept the lock would stop it."""
-    B, S, T, D = (64, 2000, 2000, 128) if device.device == "cpu" else (64, 2000, 60_000, 128)
+    if device.device == "cpu":  # all of it random access in a long log: slow on any number of processors
+        B, S, T, D = 16, 500_000, 200_000, 1
+    else:
+        B, S, T, D = 64, 2000, 60_000, 128
+    rng = np.random.default_rng(0)
     values = device.array(np.ones((1, S, D), np.float32))
     values = values.expand(B, S, D) if device.library == "torch" else np.broadcast_to(values, (B, S, D))
-    stamps, at = device.times(np.arange(S) * 10), device.times(np.arange(T) % (10 * S))
+    stamps, at = device.times(np.arange(S) * 10), device.times(rng.integers(0, 10 * S, T))
     ticks, stop = [0], threading.Event()
 
     def count() -> None:
@@ -74,7 +78,7 @@ def test_the_gil_is_released(device: Home) -> None:
     finally:
         stop.set()
         thread.join()
-    assert max(progress) > 20, progress
+    assert max(progress) > 5, progress
 
 
 def forked(code: str) -> str:
