@@ -70,9 +70,7 @@ bench: $(VENV)/.have-robocache  ## Benchmarks beside their peers, as JSON in bui
 test: test-layout test-cpp test-asan test-tsan test-python test-install  ## All tests, the quick ones first
 	@echo "== make test: all steps passed"
 
-test-layout:  ## The layout rules
-	@echo "== layout"
-	$(PYTHON) tools/check_layout.py
+test-layout: lint-layout  ## The layout rules
 
 test-cpp: $(VENV)/.have-test $(VENV)/.have-robocache  ## C++ tests, optimised; compiles every kernel and benchmark
 	@echo "== C++ tests"
@@ -105,21 +103,31 @@ test-install: $(VENV)/.have-test $(VENV)/.have-robocache  ## A consumer of the i
 
 # --- Lint -------------------------------------------------------------------------------------------------------------
 
-.PHONY: lint format stubs
-lint: $(VENV)/.have-lint  ## Formatting, static analysis and types
+CPP_FILES = git ls-files -co --exclude-standard '*.hpp' '*.cpp' '*.cu' '*.cuh'
+
+.PHONY: lint lint-layout lint-python lint-cpp lint-shell format stubs
+lint: lint-layout lint-python lint-cpp lint-shell  ## Formatting, static analysis and types; make -k lint to see all
+	@echo "== make lint: clean"
+
+lint-layout:
 	$(PYTHON) tools/check_layout.py
+
+lint-python: $(VENV)/.have-lint
 	ruff check .
 	ruff format --check .
 	mypy
-	git ls-files -co --exclude-standard '*.hpp' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
-	git ls-files -co --exclude-standard '*.sh' .ci/run | xargs shellcheck
+
+lint-cpp: $(VENV)/.have-lint
+	$(CPP_FILES) | xargs clang-format --dry-run -Werror
 	tools/clang_tidy.py --jobs $(JOBS)
-	@echo "== make lint: clean"
+
+lint-shell: $(VENV)/.have-lint
+	git ls-files -co --exclude-standard '*.sh' .ci/run | xargs shellcheck
 
 format: $(VENV)/.have-lint  ## Format everything
 	ruff check --fix-only -q .
 	ruff format -q .
-	git ls-files -co --exclude-standard '*.hpp' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
+	$(CPP_FILES) | xargs clang-format -i
 
 stubs: $(VENV)/.have-robocache  ## Regenerate python/robocache/_core.pyi
 	tools/stubs.sh
