@@ -84,9 +84,7 @@ Pending align(std::span<const Stream> streams, const Targets& at, std::span<cons
               const Tensor& age_ns, DataCheck check = DataCheck::automatic, const Context& ctx = {});
 
 /// align with one stream and no validity: out [B, T, D].
-inline Pending resample(const Stream& stream, const Targets& at, const Tensor& out,
-                        DataCheck check = DataCheck::automatic, const Context& ctx = {}) {
-  return align({&stream, 1}, at, {&out, 1}, {}, {}, check, ctx);
-}
+Pending resample(const Stream& stream, const Targets& at, const Tensor& out, DataCheck check = DataCheck::automatic,
+                 const Context& ctx = {});
 
 }  // namespace robocache

@@ -84,7 +84,8 @@ class Call {
     ctx.stream = inputs_.cuda_stream();
     {
       const nb::gil_scoped_release release;
-      result.pending = align(inputs_.streams(), inputs_.targets(), outputs_, valid, age_ns, when, ctx);
+      result.pending = marks ? align(inputs_.streams(), inputs_.targets(), outputs_, valid, age_ns, when, ctx)
+                             : resample(inputs_.streams()[0], inputs_.targets(), outputs_[0], when, ctx);
     }
     for (nb::object& array : result.out) array = deliver(like_, std::move(array));
     if (marks) {
@@ -185,8 +186,9 @@ void bind_align(nb::module_& m) {
            "List of arrays, one a stream, each in the dtype it was written in.")
       .def("check", &AlignResult::check,
            "Waits for the call's stream and raises InvalidArgument if its data was bad. Silent on the CPU.");
-  m.def("align", &align_arrays, nb::arg("streams"), nb::arg("at"), nb::kw_only(), nb::arg("dtype") = nb::none(),
-        nb::arg("out") = nb::none(), nb::arg("check") = "auto", nb::sig(kAlignSignature), kAlignDoc);
+  m.def("align", &align_arrays, nb::arg("streams").none(), nb::arg("at").none(), nb::kw_only(),
+        nb::arg("dtype") = nb::none(), nb::arg("out") = nb::none(), nb::arg("check") = "auto", nb::sig(kAlignSignature),
+        kAlignDoc);
   m.def(
       "resample",
       [](nb::object values, nb::object stamps, const nb::object& at, const nb::object& interp,
@@ -197,11 +199,11 @@ void bind_align(nb::module_& m) {
                                        offset_ns, std::move(lengths), std::move(offsets), name),
                               at, out, check);
       },
-      nb::arg("values"), nb::arg("stamps"), nb::arg("at"), nb::kw_only(), nb::arg("interp") = nb::none(),
-      nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),
-      nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
-      nb::arg("name") = nb::none(), nb::arg("out") = nb::none(), nb::arg("check") = "auto", nb::sig(kResampleSignature),
-      kResampleDoc);
+      nb::arg("values").none(), nb::arg("stamps").none(), nb::arg("at").none(), nb::kw_only(),
+      nb::arg("interp") = nb::none(), nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(),
+      nb::arg("max_age_ns") = nb::none(), nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(),
+      nb::arg("offsets") = nb::none(), nb::arg("name") = nb::none(), nb::arg("out") = nb::none(),
+      nb::arg("check") = "auto", nb::sig(kResampleSignature), kResampleDoc);
 }
 
 }  // namespace robocache::python

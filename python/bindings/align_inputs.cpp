@@ -198,7 +198,7 @@ void bind_stream(nb::module_& m) {
   nb::class_<PyStream>(m, "Stream", kStreamDoc)
       .def(nb::init<nb::object, nb::object, const nb::object&, nb::object, std::optional<std::int64_t>,
                     std::optional<std::int64_t>, std::int64_t, nb::object, nb::object, const nb::object&>(),
-           nb::arg("values"), nb::arg("stamps"), nb::kw_only(), nb::arg("interp") = nb::none(),
+           nb::arg("values").none(), nb::arg("stamps").none(), nb::kw_only(), nb::arg("interp") = nb::none(),
            nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),
            nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
            nb::arg("name") = nb::none(), nb::sig(kStreamSignature))

@@ -1,9 +1,12 @@
 #include "cuda/status.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cuda/device_guard.hpp"
 #include "cuda/error.hpp"
@@ -36,15 +39,23 @@ Mailbox* allocate_mailbox() {
   return new (memory) Mailbox{};
 }
 
+std::string_view line(std::string_view text, std::uint32_t number) {
+  for (; number > 0 && !text.empty(); --number) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  return text.substr(0, text.find('\n'));
+}
+
 class Reports {
  public:
   explicit Reports(int) {}
 
-  FaultSink open(const char* op) {
+  FaultSink open(const char* op, std::string names) {
     std::uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
     if (ticket == 0) ticket = next_.fetch_add(1, std::memory_order_relaxed);  // 0 means "no report"
     const std::uint32_t slot = ticket % kSlots;
-    ops_[slot].store(op, std::memory_order_relaxed);
+    {
+      const std::lock_guard lock(mutex_);
+      calls_[slot] = {op, std::move(names)};
+    }
     take(mailbox_->words[slot]);
     return {&mailbox_->words[slot], &mailbox_->flag, ticket};
   }
@@ -56,8 +67,10 @@ class Reports {
     std::atomic_ref(mailbox_->flag).compare_exchange_strong(expected, 0, std::memory_order_acquire);
     const std::uint64_t word = take(mailbox_->words[slot]);
     if (word == 0) return;
-    const std::string_view op = ops_[slot].load(std::memory_order_relaxed);
-    throw InvalidArgument(describe(op, Fault::decode(word)).append(suffix));
+    const Fault fault = Fault::decode(word);
+    const std::lock_guard lock(mutex_);
+    const auto& [op, names] = calls_[slot];
+    throw InvalidArgument(describe(op, fault, line(names, fault.stream)).append(suffix));
   }
 
   [[nodiscard]] std::uint32_t reported() const {
@@ -67,7 +80,11 @@ class Reports {
  private:
   Mailbox* mailbox_ = allocate_mailbox();
   std::atomic<std::uint32_t> next_{1};
-  std::atomic<const char*> ops_[kSlots] = {};  ///< names of operators: string literals
+  std::mutex mutex_;
+  struct {
+    const char* op;     ///< a string literal
+    std::string names;  ///< of the streams, one a line
+  } calls_[kSlots] = {};
 };
 
 Reports& reports(int device) {
@@ -77,7 +94,9 @@ Reports& reports(int device) {
 
 }  // namespace
 
-FaultSink open_sink(int device, const char* op) { return reports(device).open(op); }
+FaultSink open_sink(int device, const char* op, std::string names) {
+  return reports(device).open(op, std::move(names));
+}
 
 Pending pending(int device, void* stream, const FaultSink& sink) {
   const auto raise = [](Device where, void* on, std::uint32_t ticket) {

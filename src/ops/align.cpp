@@ -210,14 +210,26 @@ void write_marks(const Check& check, const Tensor& valid, const Tensor& age_ns, 
   }
 }
 
-Pending run_on_cpu(const AlignArgs& args, std::span<const Stream> streams, const Context& ctx) {
+Pending run_on_cpu(const char* op, const AlignArgs& args, std::span<const Stream> streams, const Context& ctx) {
   Fault fault;
   visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { fault = cpu::align<isa>(args, ctx); });
-  if (fault.code != Fault::Code::none) throw InvalidArgument(describe("align", fault, streams[fault.stream].name));
+  if (fault.code != Fault::Code::none) throw InvalidArgument(describe(op, fault, streams[fault.stream].name));
   return {};
 }
 
-Pending run_on_cuda(const AlignArgs& args, int device, DataCheck when, const Context& ctx) {
+/// One a line, or empty where no stream has a name.
+std::string stream_names(std::span<const Stream> streams) {
+  std::string names;
+  bool any = false;
+  for (const Stream& stream : streams) {
+    any = any || !stream.name.empty();
+    names.append(stream.name).append("\n");
+  }
+  return any ? names : std::string();
+}
+
+Pending run_on_cuda(const char* op, const AlignArgs& args, int device, std::span<const Stream> streams, DataCheck when,
+                    const Context& ctx) {
   if constexpr (build::cuda) {
     const cuda::DeviceGuard guard(device);
     if (when == DataCheck::off) {
@@ -225,21 +237,20 @@ Pending run_on_cuda(const AlignArgs& args, int device, DataCheck when, const Con
       return {};
     }
     cuda::raise_earlier(device);
-    const FaultSink sink = cuda::open_sink(device, "align");
+    const FaultSink sink = cuda::open_sink(device, op, stream_names(streams));
     cuda::align(args, sink, ctx);
     Pending pending = cuda::pending(device, ctx.stream, sink);
     if (when == DataCheck::now) pending.check();
     return pending;
   } else {
-    no_cuda("align");
+    no_cuda(op);
   }
 }
 
-}  // namespace
-
-Pending align(std::span<const Stream> streams, const Targets& at, std::span<const Tensor> out, const Tensor& valid,
-              const Tensor& age_ns, DataCheck when, const Context& ctx) {
-  const Check check{"align"};
+/// `op` names the public function in errors: a string literal.
+Pending run(const char* op, std::span<const Stream> streams, const Targets& at, std::span<const Tensor> out,
+            const Tensor& valid, const Tensor& age_ns, DataCheck when, const Context& ctx) {
+  const Check check{op};
   if (streams.empty()) check.fail("streams", "empty", "at least one stream");
   CallDims call{.time = at.at.dtype, .device = at.at.device};
   AlignArgs args;
@@ -254,8 +265,19 @@ Pending align(std::span<const Stream> streams, const Targets& at, std::span<cons
   write_outputs(check, out, call, read);
   write_marks(check, valid, age_ns, call, args);
   if (args.batch == 0 || args.targets == 0) return {};
-  if (call.device.kind == DeviceKind::cpu) return run_on_cpu(args, streams, ctx);
-  return run_on_cuda(args, call.device.index, when, ctx);
+  if (call.device.kind == DeviceKind::cpu) return run_on_cpu(op, args, streams, ctx);
+  return run_on_cuda(op, args, call.device.index, streams, when, ctx);
+}
+
+}  // namespace
+
+Pending align(std::span<const Stream> streams, const Targets& at, std::span<const Tensor> out, const Tensor& valid,
+              const Tensor& age_ns, DataCheck when, const Context& ctx) {
+  return run("align", streams, at, out, valid, age_ns, when, ctx);
+}
+
+Pending resample(const Stream& stream, const Targets& at, const Tensor& out, DataCheck when, const Context& ctx) {
+  return run("resample", {&stream, 1}, at, {&out, 1}, {}, {}, when, ctx);
 }
 
 }  // namespace robocache
