@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 stub=python/robocache/_core.pyi
 written=$(mktemp)
 trap 'rm -f "$written"' EXIT
-python -m nanobind.stubgen -q -m robocache._core -o "$written"
+python -m nanobind.stubgen -q -m robocache._core -p tools/stubs.pattern -o "$written"
 if [[ ${1:-} == --check ]]; then
   diff -u "$stub" "$written" || { echo "stubs: $stub is not what the module says; run 'make stubs'" >&2; exit 1; }
 else
