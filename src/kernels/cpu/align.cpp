@@ -12,13 +12,15 @@ struct Plan {
   std::int64_t row_tiles;
   std::int64_t tile;   ///< targets in a tile; the last one may be shorter
   std::int64_t grain;  ///< items that one thread takes at once
-  bool bypass;
+  bool ahead;          ///< what is read and written does not fit in a near cache
+  bool bypass;         ///< what is written does not fit in any cache
 
   explicit Plan(const AlignArgs& args) {
     // Less work than this for each thread costs more to hand out than it saves.
     constexpr std::int64_t kGrainBytes = 64 << 10;
-    // About the share of the last-level cache that a process can count on; 0.7x the time at 64 MB, see bench align_cpu.
-    constexpr std::int64_t kCacheBytes = 24 << 20;
+    constexpr std::int64_t kNearCache = 2 << 20;
+    // About the share of the last-level cache that a process can count on.
+    constexpr std::int64_t kFarCache = 24 << 20;
     std::int64_t read = 0;
     std::int64_t written = 0;
     for (std::size_t s = 0; s < args.streams.size(); ++s) {
@@ -30,7 +32,8 @@ struct Plan {
     tile = (args.targets + row_tiles - 1) / row_tiles;
     const std::int64_t tile_bytes = tile * (read + written);
     grain = (kGrainBytes + tile_bytes - 1) / tile_bytes;
-    bypass = written > kCacheBytes / args.targets / args.batch;
+    ahead = read + written > kNearCache / args.targets / args.batch;
+    bypass = written > kFarCache / args.targets / args.batch;
   }
 };
 
@@ -109,7 +112,9 @@ class Call {
     if (segment.count > 0) samples += (segment.index * stream.value_batch + segment.first * stream.value_row) * size;
     std::byte* const out =
         static_cast<std::byte*>(stream.out) + (b * stream.out_batch + begin * stream.out_row) * out_size;
-    apply({stream, samples, rows, count, out}, plan_.bypass);
+    // Where targets are closer than samples, the next sample is mostly the one just used.
+    const bool ahead = plan_.ahead && stream.samples > args_.targets;
+    apply({stream, samples, rows, count, out, ahead, plan_.bypass});
   }
 
   /// Checks this tile's share of the stamps that batch row b reads. The batch shares the work for a shared clock.

@@ -68,13 +68,49 @@ void copy_row(std::byte* out, const std::byte* from, std::int64_t bytes) {
   }
 }
 
+/// Asks for the samples of rows before they are needed. Narrow ones all at once: while one is stored there is no time.
+class Prefetch {
+ public:
+  explicit Prefetch(const Store& store)
+      : store_(store),
+        bytes_(store.stream.columns * static_cast<std::int64_t>(size_of(store.stream.dtype))),
+        samples_(store.stream.place.interp == Interp::linear ? 2 : 1),
+        each_(store.ahead && bytes_ > kNarrow) {
+    if (!store.ahead || each_) return;
+    for (std::int64_t r = 0; r < store.count; ++r) fetch(r);
+  }
+
+  /// Before row r is stored.
+  ROBOCACHE_SIMD void before(std::int64_t r) const {
+    if (each_ && r + 1 < store_.count) fetch(r + 1);
+  }
+
+ private:
+  static constexpr std::int64_t kNarrow = 128;
+  static constexpr std::int64_t kMost = 4096;  // The processor itself follows longer runs.
+
+  ROBOCACHE_SIMD void fetch(std::int64_t r) const {
+    for (std::int64_t sample = 0; sample < samples_; ++sample) {
+      const std::byte* const from = store_.sample(store_.rows[r].index + sample);
+      for (std::int64_t d = 0; d < bytes_ && d < kMost; d += 64) __builtin_prefetch(from + d);
+    }
+  }
+
+  const Store& store_;
+  std::int64_t bytes_;
+  std::int64_t samples_;
+  bool each_;
+};
+
 /// `blend_one(out, a, b, weight)` writes a blended row.
 template <bool bypass, class Blend>
 void store_rows(const Store& store, const Blend& blend_one) {
   const std::int64_t columns = store.stream.columns;
   const std::int64_t bytes = columns * static_cast<std::int64_t>(size_of(store.stream.dtype));
+  const Prefetch prefetch(store);
   for (std::int64_t r = 0; r < store.count; ++r) {
     const Row& row = store.rows[r];
+    prefetch.before(r);
     switch (row.store) {
       case Placement::Store::copy:
         copy_row<bypass>(store.row(r), store.sample(row.index), bytes);
@@ -129,12 +165,12 @@ void apply_unchanged(const Store& store) {
 
 }  // namespace
 
-void apply(const Store& store, bool bypass) {
+void apply(const Store& store) {
   const AlignStream& stream = store.stream;
   const bool factors = stream.scale != nullptr || stream.bias != nullptr;
   if (stream.place.interp == Interp::slerp) return apply_slerp(store);
   if (stream.value_column != 1 || stream.dtype != stream.out_dtype || factors) return apply_converted(store);
-  if (bypass) {
+  if (store.bypass) {
     apply_unchanged<true>(store);
   } else {
     apply_unchanged<false>(store);

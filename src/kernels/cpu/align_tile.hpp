@@ -26,6 +26,8 @@ struct Store {
   const Row* rows;
   std::int64_t count;
   std::byte* out;
+  bool ahead;   ///< fetch samples before they are needed: they are not in a near cache
+  bool bypass;  ///< write past the caches: the result does not fit in them
 
   [[nodiscard]] const std::byte* sample(std::int64_t index) const {
     return samples + index * stream.value_row * static_cast<std::int64_t>(size_of(stream.dtype));
@@ -35,8 +37,8 @@ struct Store {
   }
 };
 
-/// Writes the rows. `bypass`: past the caches, for results larger than them.
-void apply(const Store& store, bool bypass);
+/// Writes the rows.
+void apply(const Store& store);
 
 /// The same, element by element through the compute type: strided columns, conversions, scale and bias.
 void apply_converted(const Store& store);
