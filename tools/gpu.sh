@@ -61,7 +61,7 @@ run_cpp() { # FILTER [COMMAND...]
     fail "C++ tests failed: $* $filter"
   }
   grep -qE '^\[  PASSED  \] [1-9][0-9]* tests?\.' "$log" || fail "no C++ test matched $filter"
-  ! grep -qiE '^\[  SKIPPED \].*cuda' "$log" || fail "a CUDA test was skipped"
+  ! grep -qi '^no CUDA device' "$log" || fail "a CUDA test was skipped"
   rm -f "$log"
 }
 
@@ -89,15 +89,18 @@ test_stage() {
 }
 
 sanitize() {
-  local sanitizer tool
+  local sanitizer tool options
   sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
   [[ -x $sanitizer ]] || fail "no compute-sanitizer on this machine"
   for tool in memcheck racecheck; do
+    options=(--tool "$tool" --error-exitcode 9)
+    # Tests of errors make the runtime refuse calls on purpose; a refusal that nobody expects fails its test.
+    [[ $tool != memcheck ]] || options+=(--report-api-errors no)
     say "$tool, C++"
-    run_cpp "${ROBOCACHE_SANITIZE_CPP:-*cuda*:*Cuda*:*CUDA*}" "$sanitizer" --tool "$tool" --error-exitcode 9
+    run_cpp "${ROBOCACHE_SANITIZE_CPP:-*cuda*:*Cuda*:*CUDA*}" "$sanitizer" "${options[@]}"
     if [[ -n ${ROBOCACHE_SANITIZE_PYTHON=torch-cuda and (outside or ragged or outputs) or another_cuda_stream} ]]; then
       say "$tool, Python"
-      run_python command "$sanitizer" --tool "$tool" --error-exitcode 9 --target-processes all -- \
+      run_python command "$sanitizer" "${options[@]}" --target-processes all -- \
         tests/python -k "$ROBOCACHE_SANITIZE_PYTHON"
     fi
   done
