@@ -99,14 +99,13 @@ ROBOCACHE_SIMD Vector<Compute<T>, N> load(const T* from) {
   }
 }
 
-/// The bytes of N computed values as elements of T.
+/// The bytes of N values, blended from elements of T, as elements of T.
 template <class T, int N>
 ROBOCACHE_SIMD auto narrow(Vector<Compute<T>, N> v) {
   if constexpr (std::is_same_v<T, bf16>) {
+    // No case for NaN: one that blending bf16 elements gives has only zeros below, and rounding cannot carry out of it.
     const auto u = __builtin_bit_cast(Vector<std::uint32_t, N>, v);
-    const auto rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    const auto bits = (u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded;
-    return __builtin_convertvector(bits, Vector<std::uint16_t, N>);
+    return __builtin_convertvector((u + 0x7fffu + ((u >> 16) & 1u)) >> 16, Vector<std::uint16_t, N>);
   } else if constexpr (std::is_same_v<T, f16>) {
     return narrow_f16<N>(v);
   } else {

@@ -59,14 +59,14 @@ Outputs run(Case& c, Isa level, int threads) {
     a.out = out.values.back().data() + size_of(a.out_dtype);
     c.list.push_back(a);
   }
-  out.valid.assign(static_cast<std::size_t>(rows * n), kUntouched);
+  out.valid.assign(static_cast<std::size_t>(2 * rows * n), kUntouched);
   out.age_ns.assign(static_cast<std::size_t>(rows * n), -1);
   AlignArgs args = c.args;
   args.streams = c.list;
   args.valid = reinterpret_cast<bool*>(out.valid.data());
-  args.valid_stream = rows;  // [N, B, T] as a view
-  args.valid_batch = c.args.targets;
-  args.valid_row = 1;
+  args.valid_stream = 2 * rows;  // every other element of [N, B, 2 T]
+  args.valid_batch = 2 * c.args.targets;
+  args.valid_row = 2;
   args.age_ns = out.age_ns.data();
   args.age_stream = 1;
   args.age_row = n;
@@ -204,7 +204,9 @@ void check_case(Case& c, const Outputs& out) {
       for (std::int64_t t = c.args.targets - 1; t >= 0; --t) {
         SCOPED_TRACE("stream " + std::to_string(s) + " row " + std::to_string(b) + " target " + std::to_string(t));
         const Expected e = expect(c, c.streams[s], b, t);
-        ASSERT_EQ(out.valid[(s * c.args.batch + b) * c.args.targets + t], e.valid ? 1 : 0);
+        const std::int64_t mark = 2 * ((s * c.args.batch + b) * c.args.targets + t);
+        ASSERT_EQ(out.valid[mark], e.valid ? 1 : 0);
+        ASSERT_EQ(out.valid[mark + 1], kUntouched);
         ASSERT_EQ(out.age_ns[(b * c.args.targets + t) * n + s], static_cast<std::int64_t>(e.age_ns));
         ASSERT_NO_FATAL_FAILURE(check_row(c.streams[s], out, s, b, t, e));
         if (e.refused)

@@ -190,6 +190,27 @@ TEST_P(AlignLevels, PaddingIsNotChecked) {
   }
 }
 
+TEST_P(AlignLevels, ASharedClockIsCheckedAsFarAsAnyRowReads) {
+  std::vector<float> values(4 * 100, 1.0F);
+  std::vector<float> out(4);
+  std::vector<std::int64_t> stamps = spaced(100, 10);
+  const std::vector<std::int64_t> at(4, 5);
+  const std::vector<std::int64_t> lengths = {1, 40, 100, 2};
+  for (std::int64_t item = 1; item < 100; ++item) {
+    stamps[static_cast<std::size_t>(item)] -= 11;
+    Call call(4, 100, 1, 1, Interp::linear);
+    call.data(values, stamps, at, out, DType::f32);
+    call.stream.stamp_batch = 0;
+    call.stream.lengths = {lengths.data(), 1, true};
+    call.args.at_batch = 0;
+    const Fault fault = call.run(GetParam());
+    ASSERT_EQ(fault.code, Fault::Code::stamps) << item;
+    ASSERT_EQ(fault.row, item < 40 ? 1u : 2u) << item;
+    ASSERT_EQ(fault.item, static_cast<std::uint64_t>(item));
+    stamps[static_cast<std::size_t>(item)] += 11;
+  }
+}
+
 template <class T>
 void expect_nan_faults(Isa level, DType time) {
   constexpr T nan = std::numeric_limits<T>::quiet_NaN();
@@ -218,7 +239,7 @@ TEST_P(AlignLevels, NanStampsAreFaults) {
 }
 
 TEST_P(AlignLevels, NanTargetsHaveNoValue) {
-  const std::vector<float> values = {1, 2, 3};
+  const std::vector<float> values = {1, 2, 4};
   const std::vector<double> stamps = {0, 1, 2};
   // Sorted and unsorted neighbours: a NaN must not upset them.
   const std::vector<double> at = {0.5, kNan, 1.5, kNan, 0.25};
@@ -236,7 +257,7 @@ TEST_P(AlignLevels, NanTargetsHaveNoValue) {
   call.args.age_row = 1;
   EXPECT_EQ(call.run(GetParam()).code, Fault::Code::none);
   EXPECT_EQ(out[0], 1.5F);
-  EXPECT_EQ(out[2], 2.5F);
+  EXPECT_EQ(out[2], 3.0F);
   EXPECT_EQ(out[4], 1.25F);
   for (const int t : {1, 3}) {
     EXPECT_TRUE(std::isnan(out[static_cast<std::size_t>(t)]));
@@ -296,6 +317,38 @@ TEST_P(AlignLevels, HalvesRoundToNearestEven) {
       }
     }
   }
+}
+
+TEST_P(AlignLevels, NanStaysNan) {
+  constexpr std::int64_t columns = 33;
+  for (const auto& [dtype, infinity] : {std::pair{DType::f16, 0x7c00}, std::pair{DType::bf16, 0x7f80}}) {
+    for (int nan = infinity + 1; nan <= 0x7fff; ++nan) {
+      const auto bits = static_cast<std::uint16_t>(nan % 2 == 0 ? nan : nan | 0x8000);
+      std::vector<std::uint16_t> values(2 * columns, 0);
+      std::fill(values.begin(), values.begin() + columns, bits);
+      const std::vector<std::int64_t> stamps = {0, 4};
+      const std::vector<std::int64_t> at = {1};
+      std::vector<std::uint16_t> out(columns);
+      Call call(1, 2, 1, columns, Interp::linear);
+      call.data(values, stamps, at, out, dtype);
+      call.run(GetParam());
+      for (const std::uint16_t got : out) ASSERT_GT(got & 0x7fff, infinity) << nan;
+    }
+  }
+}
+
+TEST_P(AlignLevels, IntegersBecomeDoublesWithoutLoss) {
+  const std::vector<std::int64_t> values = {(std::int64_t{1} << 53) - 1, -(std::int64_t{1} << 53) + 1, 16777217};
+  const std::vector<std::int64_t> stamps = {0};
+  const std::vector<std::int64_t> at = {0};
+  std::vector<std::int64_t> unused(3);
+  double out[3] = {};
+  Call call(1, 1, 1, 3, Interp::hold);
+  call.data(values, stamps, at, unused, DType::i64);
+  call.stream.out = out;
+  call.stream.out_dtype = DType::f64;
+  call.run(GetParam());
+  for (std::size_t d = 0; d < 3; ++d) EXPECT_EQ(out[d], static_cast<double>(values[d]));
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, AlignLevels, testing::Values(Isa::baseline, Isa::avx2, Isa::avx512),
