@@ -1,8 +1,8 @@
 """align on the CPU beside what a user would pick instead, in one process, interleaved.
 
-Peers: torch eager and torch.compile (searchsorted + gather + lerp), each with a fresh output and with an output given,
-and numpy.interp for each column. Values are float32; stamps are int64 ns on our side, float32 s on torch's (its fastest)
-and float64 s on numpy's. Every number is a median; ratios are of medians.
+Peers: torch eager and torch.compile (searchsorted + gather + lerp), each with a fresh output and with an output
+given, and numpy.interp for each column. Values are float32; stamps are int64 ns on our side, float32 s on torch's
+(its fastest) and float64 s on numpy's. Every number is a median; ratios are of medians.
 
     python -m benchmarks.python.align_cpu [--json FILE] [--rounds N] [--shape TEXT]
 """
