@@ -94,7 +94,7 @@ class Pool {
       open_count_.store(open_.size(), std::memory_order_relaxed);
       opened_.fetch_add(1);
     }
-    for (int i = 0; i < job.wanted; ++i) opened_.notify_one();  // A system call only where a thread sleeps.
+    wake(job);
     while (job.run_one()) {
     }
     {
@@ -135,6 +135,11 @@ class Pool {
     }
   }
 
+  /// Wakes up to two threads that sleep; each wakes two more. A system call only where one does sleep.
+  void wake(const Job& job) noexcept {
+    for (int i = 0; i < 2 && job.helpers.load(std::memory_order_relaxed) + i < job.wanted; ++i) opened_.notify_one();
+  }
+
   /// Enters the open job with the fewest helpers; of several the one that waited longest for a thread.
   Job* join() {
     const std::lock_guard lock(mutex_);
@@ -152,6 +157,7 @@ class Pool {
   }
 
   void help(Job& job) noexcept {
+    if (!job.exhausted()) wake(job);
     // With several calls open, a thread chooses anew after each range, so that a long call cannot keep it.
     while (job.run_one() && open_count_.load(std::memory_order_relaxed) == 1) {
     }
