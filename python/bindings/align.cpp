@@ -18,18 +18,18 @@ namespace robocache::python {
 
 namespace {
 
-DataCheck to_check(std::string_view text) {
+DataCheck to_check(std::string_view op, std::string_view text) {
   if (text == "auto") return DataCheck::automatic;
   if (text == "now") return DataCheck::now;
   if (text == "off") return DataCheck::off;
-  throw InvalidArgument("align: check is '" + std::string(text) + "', expected 'auto', 'now' or 'off'");
+  throw InvalidArgument(std::string(op) + ": check is '" + std::string(text) + "', expected 'auto', 'now' or 'off'");
 }
 
 /// What align() returns. `out` holds one array, or one a stream where their dtypes differ.
 struct AlignResult {
   std::vector<nb::object> out;
   std::vector<std::int64_t> columns;  ///< of each stream
-  std::string dtypes;                 ///< for the error text when there is no single array
+  std::string why_split;              ///< why there is no single array
   bool joined = true;
   nb::object valid;
   nb::object age_ns;
@@ -37,8 +37,8 @@ struct AlignResult {
 
   [[nodiscard]] nb::object values() const {
     if (joined) return out[0];
-    throw InvalidArgument("align: values is a mix of " + dtypes +
-                          ", expected one dtype; pass dtype= or take .split(), which keeps each");
+    throw InvalidArgument("align: values is " + why_split + ", expected one array; " +
+                          "take .split(), which has one a stream");
   }
 
   [[nodiscard]] nb::list split() const {
@@ -66,8 +66,11 @@ struct AlignResult {
 /// One call from Python: borrows the inputs, makes or borrows the outputs, runs without the GIL.
 class Call {
  public:
-  Call(std::string_view op, const std::vector<PyStream*>& streams, nb::handle at)
-      : op_(op), inputs_(op, streams, at, op == "align"), like_(streams.at(0)->values) {}
+  Call(std::string_view op, std::vector<nb::object> streams, const nb::object& at)
+      : op_(op),
+        held_(std::move(streams)),
+        like_(nb::inst_ptr<PyStream>(held_.at(0))->values),
+        inputs_(op, pointers(held_), at, op == "align") {}
 
   AlignResult run(std::optional<DType> dtype, const nb::object& given, bool marks, DataCheck when) {
     AlignResult result;
@@ -79,13 +82,13 @@ class Call {
       valid = make(shape, DType::boolean, result.valid);
       age_ns = make(shape, DType::i64, result.age_ns);
     }
-    if (inputs_.unordered()) when = DataCheck::now;
     Context ctx;
     ctx.stream = inputs_.cuda_stream();
     {
       const nb::gil_scoped_release release;
       result.pending = marks ? align(inputs_.streams(), inputs_.targets(), outputs_, valid, age_ns, when, ctx)
                              : resample(inputs_.streams()[0], inputs_.targets(), outputs_[0], when, ctx);
+      if (inputs_.unordered()) inputs_.wait();
     }
     for (nb::object& array : result.out) array = deliver(like_, std::move(array));
     if (marks) {
@@ -105,15 +108,17 @@ class Call {
   void choose_outputs(std::optional<DType> dtype, const nb::object& given, AlignResult& result) {
     std::int64_t all = 0;
     bool same = true;
+    std::string dtypes;
     for (const Stream& stream : inputs_.streams()) {
       const std::int64_t columns = stream.values.shape[stream.values.rank - 1];
       result.columns.push_back(columns);
       all += columns;
       same = same && stream.values.dtype == inputs_.streams()[0].values.dtype;
-      result.dtypes += (result.dtypes.empty() ? "" : ", ") + std::string(name(stream.values.dtype));
+      dtypes += (dtypes.empty() ? "" : ", ") + std::string(name(stream.values.dtype));
     }
     if (!given.is_none()) return borrow_outputs(dtype, given, result);
     result.joined = same || dtype.has_value();
+    result.why_split = "a mix of " + dtypes + " (dtype= makes them one)";
     const std::size_t count = result.joined ? 1 : result.columns.size();
     result.out.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
@@ -127,6 +132,12 @@ class Call {
     result.joined = !list;
     if (list) {
       for (nb::handle array : nb::borrow<nb::sequence>(given)) result.out.push_back(nb::borrow(array));
+      if (result.out.size() != result.columns.size()) {
+        throw InvalidArgument(std::string(op_) + ": out is a list of " + std::to_string(result.out.size()) +
+                              " arrays, expected one for each of the " + std::to_string(result.columns.size()) +
+                              " streams, or a single array");
+      }
+      result.why_split = "in the arrays that out= listed";
     } else {
       result.out.push_back(given);
     }
@@ -140,34 +151,41 @@ class Call {
     }
   }
 
+  static std::vector<const PyStream*> pointers(const std::vector<nb::object>& streams) {
+    std::vector<const PyStream*> list;
+    for (const nb::object& stream : streams) list.push_back(nb::inst_ptr<PyStream>(stream));
+    return list;
+  }
+
   std::string_view op_;
+  std::vector<nb::object> held_;  ///< the streams: nobody else may keep them, or their arrays, while the GIL is free
+  nb::object like_;
   AlignInputs inputs_;
-  nb::handle like_;
   std::vector<Tensor> outputs_;
 };
 
 AlignResult align_arrays(const nb::object& streams, const nb::object& at, const nb::object& dtype,
                          const nb::object& out, std::string_view check) {
-  std::vector<PyStream*> list;
+  std::vector<nb::object> list;
   if (nb::isinstance<PyStream>(streams)) {
-    list.push_back(nb::inst_ptr<PyStream>(streams));
+    list.push_back(streams);
   } else if (nb::isinstance<nb::sequence>(streams)) {
-    for (nb::handle item : nb::borrow<nb::sequence>(streams)) {
-      if (!nb::isinstance<PyStream>(item)) {
-        throw InvalidArgument("align: streams[" + std::to_string(list.size()) + "] is " +
-                              nb::cast<std::string>(nb::str(item.type().attr("__name__"))) +
-                              ", expected robocache.Stream");
-      }
-      list.push_back(nb::inst_ptr<PyStream>(item));
-    }
+    for (nb::handle item : nb::borrow<nb::sequence>(streams)) list.push_back(nb::borrow(item));
+  } else {
+    throw InvalidArgument("align: streams is " + class_name(streams) + ", expected a list of robocache.Stream");
   }
-  if (list.empty()) throw InvalidArgument("align: streams is empty or no list, expected at least one robocache.Stream");
-  return Call("align", list, at).run(to_dtype_option(dtype), out, true, to_check(check));
+  if (list.empty()) throw InvalidArgument("align: streams is empty, expected at least one robocache.Stream");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (nb::isinstance<PyStream>(list[i])) continue;
+    throw InvalidArgument("align: streams[" + std::to_string(i) + "] is " + class_name(list[i]) +
+                          ", expected robocache.Stream");
+  }
+  return Call("align", std::move(list), at).run(to_dtype_option(dtype), out, true, to_check("align", check));
 }
 
 nb::object resample_array(PyStream stream, const nb::object& at, const nb::object& out, std::string_view check) {
-  std::vector<PyStream*> list{&stream};
-  AlignResult result = Call("resample", list, at).run(std::nullopt, out, false, to_check(check));
+  std::vector<nb::object> list{nb::cast(std::move(stream))};
+  AlignResult result = Call("resample", std::move(list), at).run(std::nullopt, out, false, to_check("resample", check));
   return result.out[0];
 }
 

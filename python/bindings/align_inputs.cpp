@@ -9,6 +9,7 @@
 #include "align_doc.hpp"
 #include "core/build.hpp"
 #include "core/check.hpp"
+#include "cuda/device_guard.hpp"
 #include "cuda/process.hpp"
 #include "robocache/error.hpp"
 
@@ -40,7 +41,7 @@ nb::object limit_or_none(std::int64_t limit_ns) {
 }
 
 Outside to_outside(nb::handle side) {
-  if (PyFloat_Check(side.ptr()) || PyLong_Check(side.ptr())) {
+  if (!nb::isinstance<nb::str>(side) && nb::hasattr(side, "__float__")) {
     return {Outside::Policy::fill, nb::cast<double>(nb::float_(side))};
   }
   const auto text = nb::cast<std::string>(nb::str(side));
@@ -96,11 +97,11 @@ PyStream::PyStream(nb::object values_, nb::object stamps_, const nb::object& int
   options.offset_ns = offset_ns;
 }
 
-AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams, nb::handle at, bool columns)
+AlignInputs::AlignInputs(std::string_view op, std::span<const PyStream* const> streams, nb::handle at, bool columns)
     : op_(op) {
   const nb::handle first = streams[0]->values;
   int index = 0;
-  if (on_cuda(first, op, "streams[0].values", index)) {
+  if (on_cuda(first, op, columns ? "streams[0].values" : "values", index)) {
     if constexpr (build::cuda) cuda::enter();  // before the caller's library is asked for memory in a forked process
     device_ = {DeviceKind::cuda, index};
     cuda_stream_ = current_stream(first, index);
@@ -110,18 +111,21 @@ AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams
   batched_ = targets_.at.rank != 1;
   for (std::size_t i = 0; i < streams.size(); ++i) {
     const PyStream& given = *streams[i];
-    const std::string subject = Subject("streams", i, given.name, "").text();
+    const std::string subject = columns ? Subject("streams", i, given.name, "").text() + "." : std::string();
     Stream stream = given.options;
     stream.name = given.name;
-    stream.values = borrow_input(given.values, subject + ".values");
-    stream.stamps = borrow_input(given.stamps, subject + ".stamps");
-    if (!given.lengths.is_none()) stream.lengths = borrow_input(given.lengths, subject + ".lengths");
-    if (!given.offsets.is_none()) stream.offsets = borrow_input(given.offsets, subject + ".offsets");
+    stream.values = borrow_input(given.values, subject + "values");
+    stream.stamps = borrow_input(given.stamps, subject + "stamps");
+    if (!given.lengths.is_none()) stream.lengths = borrow_input(given.lengths, subject + "lengths");
+    if (!given.offsets.is_none()) stream.offsets = borrow_input(given.offsets, subject + "offsets");
     batched_ = batched_ || stream.stamps.rank == 2 || stream.values.rank == 3 || stream.lengths.given() ||
                stream.offsets.given();
     if (stream.values.rank == 3 || stream.stamps.rank == 2) {
       batch_ = stream.values.shape[0];
     } else if (stream.offsets.given() && stream.offsets.rank == 1) {
+      if (stream.offsets.shape[0] == 0) {
+        throw InvalidArgument(std::string(op) + ": " + subject + "offsets is [0], expected [B+1]");
+      }
       batch_ = stream.offsets.shape[0] - 1;
     } else if (stream.lengths.given() && stream.lengths.rank == 1) {
       batch_ = stream.lengths.shape[0];
@@ -131,7 +135,7 @@ AlignInputs::AlignInputs(std::string_view op, std::span<PyStream* const> streams
   if (targets_.at.rank == 2) batch_ = targets_.at.shape[0];
   drop_columns_ = !columns && streams_[0].values.rank == streams_[0].stamps.rank;
   for (std::size_t i = 0; i < streams_.size(); ++i) {
-    add_axes(streams_[i], Subject("streams", i, streams_[i].name, "").text());
+    add_axes(streams_[i], columns ? Subject("streams", i, streams_[i].name, "").text() + "." : std::string());
   }
 }
 
@@ -148,7 +152,7 @@ void AlignInputs::add_axes(Stream& stream, const std::string& subject) {
     insert_axis(values, values.rank, 1);  // [S] -> [S, 1], [B, S] -> [B, S, 1]
   }
   if (values.rank < 2 || values.rank > 3) {
-    throw InvalidArgument(std::string(op_) + ": " + subject + ".values is " + shape_text(values) + " with stamps " +
+    throw InvalidArgument(std::string(op_) + ": " + subject + "values is " + shape_text(values) + " with stamps " +
                           shape_text(stream.stamps) + ", expected values [S], [S, D] or [B, S, D]");
   }
   if (!stream.offsets.given() && values.rank == 2) insert_axis(values, 0, batch_);
@@ -175,10 +179,21 @@ Tensor AlignInputs::complete(Tensor view, std::string_view subject) const {
 }
 
 Tensor AlignInputs::borrow_output(nb::handle array) {
+  refuse_gradients(array, op_, "out");
   const Borrowed borrowed = borrow(array, op_, "out", cuda_stream_, loans_);
+  for (int i = 0; i < borrowed.view.rank; ++i) {
+    if (borrowed.view.strides[i] == 0 && borrowed.view.shape[i] > 1) {
+      throw InvalidArgument(std::string(op_) +
+                            ": out is expanded (stride 0), expected memory of its own for each element");
+    }
+  }
   if (!borrowed.writable)
     throw InvalidArgument(std::string(op_) + ": out is read-only or a jax array, expected a writable array");
   return borrowed.view;
+}
+
+void AlignInputs::wait() const {
+  if constexpr (build::cuda) cuda::synchronize(device_.index, cuda_stream_);
 }
 
 std::optional<DType> to_dtype_option(const nb::object& dtype) {

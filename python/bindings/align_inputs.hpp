@@ -34,7 +34,7 @@ std::optional<DType> to_dtype_option(const nb::object& dtype);
 class AlignInputs {
  public:
   /// `columns` false: results of the single stream drop the feature axis when its values have none (resample).
-  AlignInputs(std::string_view op, std::span<PyStream* const> streams, nb::handle at, bool columns);
+  AlignInputs(std::string_view op, std::span<const PyStream* const> streams, nb::handle at, bool columns);
 
   [[nodiscard]] std::span<const Stream> streams() const { return streams_; }
   [[nodiscard]] const Targets& targets() const { return targets_; }
@@ -49,6 +49,7 @@ class AlignInputs {
 
   /// A producer does not order its own work on our stream (jax): the call must be over before the loans are.
   [[nodiscard]] bool unordered() const { return unordered_; }
+  void wait() const;
 
  private:
   ConstTensor borrow_input(nb::handle array, std::string_view subject);

@@ -18,8 +18,6 @@ namespace {
   throw InvalidArgument(std::string(op) + ": " + std::string(subject) + " is " + got + ", expected " + want);
 }
 
-std::string class_name(nb::handle object) { return nb::cast<std::string>(nb::str(object.type().attr("__name__"))); }
-
 ArrayType inspect(nb::handle type) {
   ArrayType found;
   const auto module = nb::cast<std::string>(nb::str(nb::getattr(type, "__module__", nb::str(""))));
@@ -28,6 +26,7 @@ ArrayType inspect(nb::handle type) {
   if (PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()), reinterpret_cast<PyTypeObject*>(ndarray.ptr())) !=
       0) {
     found.library = Library::numpy;
+    found.masked = root == "numpy" && module.find(".ma") != std::string::npos;
   }
   if (root == "cupy") found.library = Library::cupy;
   if (root == "jax" || root == "jaxlib") found.library = Library::jax;
@@ -163,6 +162,8 @@ Borrowed borrow_buffer(nb::handle array, std::string_view op, std::string_view s
 
 }  // namespace
 
+std::string class_name(nb::handle object) { return nb::cast<std::string>(nb::str(object.type().attr("__name__"))); }
+
 const ArrayType& array_type(nb::handle array) {
   static std::unordered_map<PyTypeObject*, ArrayType> known;  // under the GIL; types are kept alive below
   auto* type = Py_TYPE(array.ptr());
@@ -187,8 +188,17 @@ Loans::~Loans() {
 Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans) {
   const ArrayType& type = array_type(array);
   if (type.api != nullptr) {
-    return {view_of(look_into(*type.api, array, op, subject), op, subject), true, false};
+    const DLTensor t = look_into(*type.api, array, op, subject);
+    const bool floats = t.dtype.code == kDLFloat || t.dtype.code == kDLBfloat;
+    if (floats && nb::cast<bool>(array.attr("is_neg")())) {
+      reject(op, subject, "a view whose sign is only marked", "a plain tensor; use .resolve_neg()");
+    }
+    // DLPack's slow path orders the work of torch's own stream before ours, where they are not the same.
+    if (t.device.device_type == kDLCPU || current_stream(array, t.device.device_id) == stream) {
+      return {view_of(t, op, subject), true, false};
+    }
   }
+  if (type.masked) reject(op, subject, "a masked array", "a plain one: the mask would be lost; use .filled()");
   // numpy by its buffer: that also shows read-only arrays. Others by DLPack: jax has a buffer that fails on CUDA.
   const bool dlpack = type.library != Library::numpy && nb::hasattr(array, "__dlpack__");
   if (!dlpack && PyObject_CheckBuffer(array.ptr()) != 0) return borrow_buffer(array, op, subject, loans);

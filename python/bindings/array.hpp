@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,7 @@ enum class Library : std::uint8_t { numpy, torch, jax, cupy, other };
 /// What is known of an array type; found once per type.
 struct ArrayType {
   Library library = Library::other;
+  bool masked = false;                             ///< numpy.ma: the mask would be lost
   const dlpack::DLPackExchangeAPI* api = nullptr;  ///< torch >= 2.10: no Python call is needed to look into an array
 };
 
@@ -54,6 +56,9 @@ struct Borrowed {
 /// A view of `array`, valid while `loans` lives. `stream` is where CUDA work will be ordered.
 /// Throws InvalidArgument naming `op` and `subject` for things that are no array, and for dtypes without a DType.
 Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans);
+
+/// "ndarray", "Tensor": what errors call a thing.
+std::string class_name(nb::handle object);
 
 /// Throws Unsupported for a tensor that autograd tracks: operators have no gradients yet.
 void refuse_gradients(nb::handle array, std::string_view op, std::string_view subject);

@@ -34,7 +34,7 @@ class Block {
   }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
-  // On the legacy default stream: it waits for blocking streams, and the stream of the call may be gone by now.
+  // On CUDA only jax adopts a block, after the call is over, and it gives it back when its own work on it is.
   ~Block() { resource_->deallocate(view_.data, bytes_, nullptr); }
 
   [[nodiscard]] Tensor& view() { return view_; }
@@ -161,11 +161,38 @@ Fresh from_torch(const DLPackExchangeAPI& api, std::span<const std::int64_t> sha
   return fresh;
 }
 
+/// Throws OutOfMemory for a result that no address space holds.
+void refuse_overflow(std::span<const std::int64_t> shape, DType dtype) {
+  auto bytes = static_cast<std::int64_t>(size_of(dtype));
+  bool overflow = false;
+  bool empty = false;
+  std::string text;
+  for (std::int64_t size : shape) {
+    empty = empty || size == 0;
+    overflow = __builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes) || overflow;
+    text += (text.empty() ? "" : ", ") + std::to_string(size);
+  }
+  if (!overflow || empty) return;
+  throw OutOfMemory("a result of shape [" + text + "] and " + std::string(name(dtype)) + " is more than 2^63 bytes");
+}
+
 }  // namespace
 
 Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream) {
+  refuse_overflow(shape, dtype);
   const ArrayType& type = array_type(like);
   if (type.api != nullptr) return from_torch(*type.api, shape, dtype, device, stream);
+  if (device.kind == DeviceKind::cuda && type.library != Library::jax) {
+    // cupy and old torch: their own allocators know which streams still use a block.
+    nb::list sizes;
+    for (std::int64_t size : shape) sizes.append(size);
+    const nb::object empty = nb::module_::import_("robocache._frameworks").attr("empty");
+    const std::string_view dtype_name = name(dtype);
+    nb::object array = empty(like, nb::tuple(sizes), nb::str(dtype_name.data(), dtype_name.size()));
+    Loans loans;  // the array itself keeps its memory
+    const Tensor view = borrow(array, "align", "the result", stream, loans).view;
+    return {std::move(array), view};
+  }
   Memory memory{std::make_shared<Block>(shape, dtype, device, stream)};
   const Tensor view = memory.block->view();
   return {nb::cast(std::move(memory)), view};

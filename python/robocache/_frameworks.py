@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robocache.errors import Unsupported
+
 if TYPE_CHECKING:
     from robocache._core import Memory
 
@@ -34,6 +36,29 @@ def current_stream(array: Any, index: int) -> int:
 
         return int(cupy.cuda.get_current_stream(index).ptr)
     return 0
+
+
+def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """An uninitialised CUDA array of the library and on the device of `like`.
+
+    Raises
+    ------
+    NotImplementedError
+        The library is neither torch nor cupy, or has no such dtype.
+    """
+    library = library_of(like)
+    if library == "torch":
+        import torch
+
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
+    if library == "cupy" and dtype != "bfloat16":
+        import cupy
+
+        with cupy.cuda.Device(like.device.id):
+            return cupy.empty(shape, dtype=dtype)
+    raise Unsupported(
+        f"align: the first stream's values are a {type(like).__name__}, which has no {dtype} results on CUDA"
+    )
 
 
 def adopt(like: Any, memory: Memory, dtype: str) -> Any:

@@ -25,8 +25,11 @@ struct Subject {
   std::string_view key{};  ///< the caller's name of list[index]; empty: the index itself
 
   Subject(const char* text) : name(text) {}  // NOLINT(google-explicit-constructor): check.shape("points", ...)
+  /// list[i].member; without a list, as in an operator with one stream, just the member.
   Subject(const char* list, std::size_t i, std::string_view key_of_i, const char* member)
-      : name(list), index(static_cast<int>(i)), field(member), key(key_of_i) {}
+      : name(list != nullptr ? list : member), field(list != nullptr ? member : "") {
+    if (list != nullptr) index = static_cast<int>(i), key = key_of_i;
+  }
   [[nodiscard]] std::string text() const;
 };
 

@@ -11,24 +11,26 @@ Fault Fault::decode(std::uint64_t word) noexcept {
   return fault;
 }
 
-std::string describe(std::string_view op, const Fault& fault, std::string_view name) {
-  const std::string key = name.empty() ? std::to_string(fault.stream) : "'" + std::string(name) + "'";
-  const std::string stream = std::string(op) + ": streams[" + key + "].";
-  const std::string row = std::to_string(fault.row);
-  const std::string item = std::to_string(fault.item);
+std::string describe(std::string_view op, const Fault& fault, std::string_view stream) {
+  // Positions saturate at 24 bits.
+  const auto position = [](std::uint64_t at) { return std::to_string(at) + (at == 0xffffff ? " or later" : ""); };
+  const std::string row = position(fault.row);
+  const std::string item = position(fault.item);
+  const std::string subject = std::string(op) + ": " + std::string(stream);
   switch (fault.code) {
     case Fault::Code::stamps:
-      return stream + "stamps is decreasing or NaN at row " + row + ", sample " + item + ", expected non-decreasing";
+      return subject + "stamps is decreasing or NaN at row " + row + ", sample " + item + ", expected non-decreasing";
     case Fault::Code::length:
-      return stream + "lengths is negative or longer than the samples for row " + row + ", expected 0 <= length <= S";
+      return subject + "lengths is negative or longer than the samples for row " + row + ", expected 0 <= length <= S";
     case Fault::Code::offsets:
-      return stream + "offsets is decreasing or outside the samples for row " + row +
+      return subject + "offsets is decreasing or outside the samples for row " + row +
              ", expected 0 <= offsets[g] <= offsets[g + 1] <= N";
     case Fault::Code::rows:
-      return stream + "rows is not a segment at row " + row + ", expected 0 <= rows[b] < G";
+      return subject + "rows is not a segment at row " + row + ", expected 0 <= rows[b] < G";
     case Fault::Code::outside:
-      return std::string(op) + ": at is outside the range of streams[" + key + "] at row " + row + ", target " + item +
-             ", expected inside; its outside policy is 'error'";
+      return std::string(op) + ": at is outside the range of " +
+             (stream.empty() ? "the samples" : std::string(stream.substr(0, stream.size() - 1))) + " at row " + row +
+             ", target " + item + ", expected inside; the outside policy is 'error'";
     case Fault::Code::none:
       break;
   }

@@ -43,7 +43,7 @@ struct FaultSink {
 };
 
 /// The sentence for a fault: `op: streams[1].stamps is decreasing or NaN at row 3, sample 17, expected non-decreasing`.
-/// `stream` is the caller's name of the stream, where it is known and not empty.
-std::string describe(std::string_view op, const Fault& fault, std::string_view stream = {});
+/// `stream` says which stream, with a dot behind it ("streams['imu']."), or is empty where there is only one.
+std::string describe(std::string_view op, const Fault& fault, std::string_view stream);
 
 }  // namespace robocache

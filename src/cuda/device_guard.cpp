@@ -34,4 +34,9 @@ DeviceGuard::~DeviceGuard() {
   if (previous_ != kUnchanged) static_cast<void>(cudaSetDevice(previous_));
 }
 
+void synchronize(int device, void* stream) {
+  const DeviceGuard guard(device);
+  check("synchronize", cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
+}
+
 }  // namespace robocache::cuda

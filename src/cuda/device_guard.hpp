@@ -14,4 +14,7 @@ class DeviceGuard {
   int previous_;
 };
 
+/// Waits for what has been ordered on `stream` of `device`. Throws CudaError.
+void synchronize(int device, void* stream);
+
 }  // namespace robocache::cuda

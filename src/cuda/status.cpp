@@ -17,11 +17,24 @@ namespace robocache::cuda {
 
 namespace {
 
-constexpr std::uint32_t kSlots = 4096;
+constexpr std::uint32_t kSlots = 4096;     // a power of two
+constexpr std::uint32_t kCaptured = 4096;  // calls in graphs that are told apart; later ones share the last report
+constexpr std::uint32_t kCapturedBit = 1u << 31;  // in tickets
+
+std::uint32_t slot_of(std::uint32_t ticket) {
+  return (ticket & kCapturedBit) != 0 ? kSlots + (ticket & ~kCapturedBit) : ticket % kSlots;
+}
+
+bool capturing(void* stream) {
+  if (stream == nullptr) return false;  // the legacy stream cannot be captured, and asking breaks others' captures
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check("status", cudaStreamIsCapturing(static_cast<cudaStream_t>(stream), &status));
+  return status != cudaStreamCaptureStatusNone;
+}
 
 /// What kernels write: pinned memory that the device sees under the same address.
 struct Mailbox {
-  std::uint64_t words[kSlots];
+  std::uint64_t words[kSlots + kCaptured];
   std::uint32_t flag;  ///< ticket of the last call that reported; 0: none
 };
 
@@ -48,13 +61,12 @@ class Reports {
  public:
   explicit Reports(int) {}
 
-  FaultSink open(const char* op, std::string names) {
-    std::uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
-    if (ticket == 0) ticket = next_.fetch_add(1, std::memory_order_relaxed);  // 0 means "no report"
-    const std::uint32_t slot = ticket % kSlots;
+  FaultSink open(void* stream, const char* op, std::string subjects) {
+    const std::uint32_t ticket = capturing(stream) ? next_captured() : next();
+    const std::uint32_t slot = slot_of(ticket);
     {
       const std::lock_guard lock(mutex_);
-      calls_[slot] = {op, std::move(names)};
+      calls_[slot] = {op, std::move(subjects)};
     }
     take(mailbox_->words[slot]);
     return {&mailbox_->words[slot], &mailbox_->flag, ticket};
@@ -62,15 +74,15 @@ class Reports {
 
   /// Throws when `ticket` holds a report; `suffix` goes behind its text.
   void raise(std::uint32_t ticket, std::string_view suffix) {
-    const std::uint32_t slot = ticket % kSlots;
+    const std::uint32_t slot = slot_of(ticket);
     std::uint32_t expected = ticket;
     std::atomic_ref(mailbox_->flag).compare_exchange_strong(expected, 0, std::memory_order_acquire);
     const std::uint64_t word = take(mailbox_->words[slot]);
     if (word == 0) return;
     const Fault fault = Fault::decode(word);
     const std::lock_guard lock(mutex_);
-    const auto& [op, names] = calls_[slot];
-    throw InvalidArgument(describe(op, fault, line(names, fault.stream)).append(suffix));
+    const auto& [op, subjects] = calls_[slot];
+    throw InvalidArgument(describe(op, fault, line(subjects, fault.stream)).append(suffix));
   }
 
   [[nodiscard]] std::uint32_t reported() const {
@@ -78,13 +90,23 @@ class Reports {
   }
 
  private:
+  /// Neither 0, which means "no report", nor with kCapturedBit.
+  std::uint32_t next() {
+    const std::uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed) & ~kCapturedBit;
+    return ticket != 0 ? ticket : kSlots;
+  }
+  std::uint32_t next_captured() {
+    return kCapturedBit | std::min(captured_.fetch_add(1, std::memory_order_relaxed), kCaptured - 1);
+  }
+
   Mailbox* mailbox_ = allocate_mailbox();
   std::atomic<std::uint32_t> next_{1};
+  std::atomic<std::uint32_t> captured_{0};
   std::mutex mutex_;
   struct {
-    const char* op;     ///< a string literal
-    std::string names;  ///< of the streams, one a line
-  } calls_[kSlots] = {};
+    const char* op;        ///< a string literal
+    std::string subjects;  ///< one a line
+  } calls_[kSlots + kCaptured] = {};
 };
 
 Reports& reports(int device) {
@@ -94,8 +116,8 @@ Reports& reports(int device) {
 
 }  // namespace
 
-FaultSink open_sink(int device, const char* op, std::string names) {
-  return reports(device).open(op, std::move(names));
+FaultSink open_sink(int device, void* stream, const char* op, std::string subjects) {
+  return reports(device).open(stream, op, std::move(subjects));
 }
 
 Pending pending(int device, void* stream, const FaultSink& sink) {

@@ -9,9 +9,10 @@
 // What CUDA kernels found wrong with their data: one word a call in pinned, mapped memory, read without a sync.
 namespace robocache::cuda {
 
-/// Takes the next report of the device's ring (it must not be in use by a call 4096 calls ago) and clears it.
-/// `op` is kept: a string literal. `names` are the caller's names of the call's streams, one a line; empty: it has none.
-FaultSink open_sink(int device, const char* op, std::string names = {});
+/// Takes a report of the device for a call on `stream` and clears it. The ring has 4096: a call must be over before that
+/// many later ones have begun. A call that is being captured into a graph gets one that is never given to another.
+/// `op` is kept: a string literal. `subjects` says what to call each stream (see describe), one a line.
+FaultSink open_sink(int device, void* stream, const char* op, std::string subjects);
 
 /// The Pending of a call that was launched with `sink` on `stream`.
 Pending pending(int device, void* stream, const FaultSink& sink);

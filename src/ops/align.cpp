@@ -1,5 +1,6 @@
-#include <array>
+#include <algorithm>
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "core/build.hpp"
@@ -14,6 +15,7 @@ namespace {
 
 /// The dimensions that all streams of a call share.
 struct CallDims {
+  const char* list;  ///< what errors call the streams; null: there is only one, and its members are named alone
   Dim batch{"B"};
   Dim targets{"T"};
   DType time;
@@ -41,16 +43,16 @@ const float* column_factors(const Check& check, const Subject& subject, const Co
 
 /// Shapes of the samples: [G, S, D] and [G, S] or [S], or packed [N, D] and [N] with offsets.
 void samples(const Check& check, std::size_t i, const Stream& stream, CallDims& call, AlignStream& s) {
-  const Subject values{"streams", i, stream.name, "values"};
-  const Subject stamps{"streams", i, stream.name, "stamps"};
+  const Subject values{call.list, i, stream.name, "values"};
+  const Subject stamps{call.list, i, stream.name, "stamps"};
   Dim segments{"G"};
   Dim count{stream.offsets.given() ? "N" : "S"};
   Dim columns{"D"};
   if (stream.offsets.given()) {
     if (stream.lengths.given()) {
-      check.fail({"streams", i, stream.name, "lengths"}, "given beside offsets", "one of the two");
+      check.fail({call.list, i, stream.name, "lengths"}, "given beside offsets", "one of the two");
     }
-    const Subject offsets{"streams", i, stream.name, "offsets"};
+    const Subject offsets{call.list, i, stream.name, "offsets"};
     if (stream.offsets.rank != 1 || stream.offsets.shape[0] < 1) {
       check.fail(offsets, shape_text(stream.offsets), "[G+1]");
     }
@@ -74,16 +76,16 @@ void samples(const Check& check, std::size_t i, const Stream& stream, CallDims& 
   s.value_column = columns.value > 1 ? stream.values.strides[rank - 1] : 1;
   s.stamp_row = stream.stamps.strides[stream.stamps.rank - 1];
   if (stream.lengths.given()) {
-    check.shape({"streams", i, stream.name, "lengths"}, stream.lengths, {&segments});
-    s.lengths = index_list(check, {"streams", i, stream.name, "lengths"}, stream.lengths, call.device);
+    check.shape({call.list, i, stream.name, "lengths"}, stream.lengths, {&segments});
+    s.lengths = index_list(check, {call.list, i, stream.name, "lengths"}, stream.lengths, call.device);
   }
   if (stream.rows.given()) {
-    check.shape({"streams", i, stream.name, "rows"}, stream.rows, {&call.batch});
-    s.rows = index_list(check, {"streams", i, stream.name, "rows"}, stream.rows, call.device);
+    check.shape({call.list, i, stream.name, "rows"}, stream.rows, {&call.batch});
+    s.rows = index_list(check, {call.list, i, stream.name, "rows"}, stream.rows, call.device);
   } else {
     if (call.batch.value < 0) call.batch.value = segments.value;
     if (call.batch.value != segments.value) {
-      check.fail({"streams", i, stream.name, "offsets"}, std::to_string(segments.value) + " segments",
+      check.fail({call.list, i, stream.name, "offsets"}, std::to_string(segments.value) + " segments",
                  "B=" + std::to_string(call.batch.value));
     }
   }
@@ -92,42 +94,42 @@ void samples(const Check& check, std::size_t i, const Stream& stream, CallDims& 
   s.samples = count.value;
   s.segments = segments.value;
   s.columns = columns.value;
-  s.scale = column_factors(check, {"streams", i, stream.name, "scale"}, stream.scale, columns, call.device);
-  s.bias = column_factors(check, {"streams", i, stream.name, "bias"}, stream.bias, columns, call.device);
+  s.scale = column_factors(check, {call.list, i, stream.name, "scale"}, stream.scale, columns, call.device);
+  s.bias = column_factors(check, {call.list, i, stream.name, "bias"}, stream.bias, columns, call.device);
 }
 
-void policy(const Check& check, std::size_t i, const Stream& stream, AlignStream& s) {
+void policy(const Check& check, std::size_t i, const Stream& stream, const CallDims& call, AlignStream& s) {
   const bool floats = is_float(stream.values.dtype);
   Interp interp = stream.interp;
   if (interp == Interp::automatic) interp = floats ? Interp::linear : Interp::hold;
   if (!floats && (interp == Interp::linear || interp == Interp::slerp)) {
-    check.unsupported({"streams", i, stream.name, "interp"}, interp == Interp::linear ? "linear" : "slerp",
+    check.unsupported({call.list, i, stream.name, "interp"}, interp == Interp::linear ? "linear" : "slerp",
                       "hold or nearest for " + std::string(name(stream.values.dtype)) + " values",
                       "cast the values to a float dtype to blend them");
   }
   if (interp == Interp::slerp && s.columns % 4 != 0) {
-    check.fail({"streams", i, stream.name, "values"}, shape_text(stream.values), "a multiple of 4 columns for slerp",
+    check.fail({call.list, i, stream.name, "values"}, shape_text(stream.values), "a multiple of 4 columns for slerp",
                "a quaternion is four columns");
   }
   if (stream.max_gap_ns < 0)
-    check.fail({"streams", i, stream.name, "max_gap_ns"}, std::to_string(stream.max_gap_ns), ">= 0");
+    check.fail({call.list, i, stream.name, "max_gap_ns"}, std::to_string(stream.max_gap_ns), ">= 0");
   if (stream.max_age_ns < 0)
-    check.fail({"streams", i, stream.name, "max_age_ns"}, std::to_string(stream.max_age_ns), ">= 0");
+    check.fail({call.list, i, stream.name, "max_age_ns"}, std::to_string(stream.max_age_ns), ">= 0");
   s.place = {interp, stream.before, stream.after, stream.max_gap_ns, stream.max_age_ns};
   s.offset_ns = stream.offset_ns;
   s.dtype = stream.values.dtype;
 }
 
 void read_stream(const Check& check, std::size_t i, const Stream& stream, CallDims& call, AlignStream& s) {
-  const Subject stamps{"streams", i, stream.name, "stamps"};
-  check.device({"streams", i, stream.name, "values"}, stream.values, call.device);
+  const Subject stamps{call.list, i, stream.name, "stamps"};
+  check.device({call.list, i, stream.name, "values"}, stream.values, call.device);
   check.device(stamps, stream.stamps, call.device);
   check.dtype(stamps, stream.stamps, AlignTimes{});
   if (stream.stamps.dtype != call.time) {
     check.fail(stamps, name(stream.stamps.dtype), std::string(name(call.time)) + " like at", kStampHint);
   }
   samples(check, i, stream, call, s);
-  policy(check, i, stream, s);
+  policy(check, i, stream, call, s);
 }
 
 void read_targets(const Check& check, const Targets& targets, CallDims& call, AlignArgs& args) {
@@ -210,26 +212,24 @@ void write_marks(const Check& check, const Tensor& valid, const Tensor& age_ns, 
   }
 }
 
-Pending run_on_cpu(const char* op, const AlignArgs& args, std::span<const Stream> streams, const Context& ctx) {
+/// What describe() calls stream i.
+std::string subject(const char* list, std::size_t i, const Stream& stream) {
+  if (list == nullptr) return {};
+  std::string text = Subject(list, i, stream.name, "").text() + ".";
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+Pending run_on_cpu(const char* op, const char* list, const AlignArgs& args, std::span<const Stream> streams,
+                   const Context& ctx) {
   Fault fault;
   visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { fault = cpu::align<isa>(args, ctx); });
-  if (fault.code != Fault::Code::none) throw InvalidArgument(describe(op, fault, streams[fault.stream].name));
-  return {};
+  if (fault.code == Fault::Code::none) return {};
+  throw InvalidArgument(describe(op, fault, subject(list, fault.stream, streams[fault.stream])));
 }
 
-/// One a line, or empty where no stream has a name.
-std::string stream_names(std::span<const Stream> streams) {
-  std::string names;
-  bool any = false;
-  for (const Stream& stream : streams) {
-    any = any || !stream.name.empty();
-    names.append(stream.name).append("\n");
-  }
-  return any ? names : std::string();
-}
-
-Pending run_on_cuda(const char* op, const AlignArgs& args, int device, std::span<const Stream> streams, DataCheck when,
-                    const Context& ctx) {
+Pending run_on_cuda(const char* op, const char* list, const AlignArgs& args, int device,
+                    std::span<const Stream> streams, DataCheck when, const Context& ctx) {
   if constexpr (build::cuda) {
     const cuda::DeviceGuard guard(device);
     if (when == DataCheck::off) {
@@ -237,7 +237,9 @@ Pending run_on_cuda(const char* op, const AlignArgs& args, int device, std::span
       return {};
     }
     cuda::raise_earlier(device);
-    const FaultSink sink = cuda::open_sink(device, op, stream_names(streams));
+    std::string subjects;
+    for (std::size_t i = 0; i < streams.size(); ++i) subjects.append(subject(list, i, streams[i])).append("\n");
+    const FaultSink sink = cuda::open_sink(device, ctx.stream, op, std::move(subjects));
     cuda::align(args, sink, ctx);
     Pending pending = cuda::pending(device, ctx.stream, sink);
     if (when == DataCheck::now) pending.check();
@@ -248,11 +250,12 @@ Pending run_on_cuda(const char* op, const AlignArgs& args, int device, std::span
 }
 
 /// `op` names the public function in errors: a string literal.
-Pending run(const char* op, std::span<const Stream> streams, const Targets& at, std::span<const Tensor> out,
-            const Tensor& valid, const Tensor& age_ns, DataCheck when, const Context& ctx) {
+Pending run(const char* op, const char* list, std::span<const Stream> streams, const Targets& at,
+            std::span<const Tensor> out, const Tensor& valid, const Tensor& age_ns, DataCheck when,
+            const Context& ctx) {
   const Check check{op};
   if (streams.empty()) check.fail("streams", "empty", "at least one stream");
-  CallDims call{.time = at.at.dtype, .device = at.at.device};
+  CallDims call{.list = list, .time = at.at.dtype, .device = at.at.device};
   AlignArgs args;
   args.time = call.time;
   args.check_data = when != DataCheck::off;
@@ -265,19 +268,19 @@ Pending run(const char* op, std::span<const Stream> streams, const Targets& at, 
   write_outputs(check, out, call, read);
   write_marks(check, valid, age_ns, call, args);
   if (args.batch == 0 || args.targets == 0) return {};
-  if (call.device.kind == DeviceKind::cpu) return run_on_cpu(op, args, streams, ctx);
-  return run_on_cuda(op, args, call.device.index, streams, when, ctx);
+  if (call.device.kind == DeviceKind::cpu) return run_on_cpu(op, list, args, streams, ctx);
+  return run_on_cuda(op, list, args, call.device.index, streams, when, ctx);
 }
 
 }  // namespace
 
 Pending align(std::span<const Stream> streams, const Targets& at, std::span<const Tensor> out, const Tensor& valid,
               const Tensor& age_ns, DataCheck when, const Context& ctx) {
-  return run("align", streams, at, out, valid, age_ns, when, ctx);
+  return run("align", "streams", streams, at, out, valid, age_ns, when, ctx);
 }
 
 Pending resample(const Stream& stream, const Targets& at, const Tensor& out, DataCheck when, const Context& ctx) {
-  return run("resample", {&stream, 1}, at, {&out, 1}, {}, {}, when, ctx);
+  return run("resample", nullptr, {&stream, 1}, at, {&out, 1}, {}, {}, when, ctx);
 }
 
 }  // namespace robocache

@@ -142,7 +142,7 @@ def test_streams_must_be_streams(streams: Any, says: str) -> None:
 def test_align_outputs() -> None:
     stamps, at = np.array([0, 1]), np.array([0])
     streams = [rc.Stream(zeros(2, 1), stamps), rc.Stream(zeros(2, 2), stamps)]
-    with pytest.raises(ValueError, match=r"out is 3 tensors, expected 1, or one for each of the 2 streams"):
+    with pytest.raises(ValueError, match=r"out is a list of 3 arrays, expected one for each of the 2 streams"):
         rc.align(streams, at, out=[zeros(1, 1)] * 3)
     with pytest.raises(ValueError, match=r"out\[1\] is .*1\], expected .*D=2\]"):
         rc.align(streams, at, out=[zeros(1, 1), zeros(1, 1)])
