@@ -6,9 +6,8 @@ import gc
 
 import numpy as np
 import pytest
-from arrays import Home
-
 import robocache as rc
+from arrays import Home
 
 STAMPS = np.arange(3)
 AT = np.arange(2)
