@@ -7,10 +7,10 @@ MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
 JOBS ?= $(shell nproc)
-VENV := $(CURDIR)/.venv
-BUILD := $(CURDIR)/build
+VENV := .venv
+BUILD := build
 
-export PATH := $(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 export CTEST_PARALLEL_LEVEL := $(JOBS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -26,7 +26,8 @@ PIP_BUILD := pip install -q --no-build-isolation --no-deps
 
 .PHONY: help
 help:  ## What this file can do
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+	  awk -F'\t' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 # --- Tools and the package --------------------------------------------------------------------------------------------
 
@@ -62,7 +63,7 @@ demo: $(VENV)/.have-robocache  ## Align a simulated robot log, or a real one: ma
 bench: $(VENV)/.have-robocache  ## Benchmarks beside their peers, as JSON in build/results
 	cmake -S . -B $(BUILD)/package -DROBOCACHE_BENCHMARKS=ON >/dev/null
 	cmake --build $(BUILD)/package
-	tools/bench.sh $(BUILD)/package/benchmarks $(BUILD)/results
+	PYTHON=python tools/bench.sh $(BUILD)/package/benchmarks $(BUILD)/results
 
 # --- Tests ------------------------------------------------------------------------------------------------------------
 
