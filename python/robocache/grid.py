@@ -2,23 +2,92 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from fractions import Fraction
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robocache._core import Stream
 from robocache._frameworks import from_numpy, library_of, to_numpy
-from robocache.errors import InvalidArgument
+from robocache.errors import InvalidArgument, OutOfMemory
+from robocache.rates import exact_rate, tick_count, ticks_ns
 
-_NS = 1_000_000_000
+
+def grid(streams: Stream | Iterable[Stream], *, hz: float) -> Any:
+    """Evenly spaced target times over the union of the streams, end included.
+
+    Parameters
+    ----------
+    streams : Stream or iterable of Stream
+        All with stamps of one dtype. Streams without samples do not count.
+    hz : float
+        Rate in 1/s; > 0. Taken at its decimal value, 29.97 means 2997/100; but within 1e-9 of a fraction of a
+        denominator up to 1001 it is that fraction, 29.97002997 means 30000/1001.
+
+    Returns
+    -------
+    array [T]
+        In the stamps' dtype and unit, in the library and on the device of the first stream's stamps. With int64 ns the
+        k-th target is start + round(k * 10**9 / hz), ties to even, exactly. Empty where no stream has samples.
+
+    Raises
+    ------
+    ValueError
+        No streams, stamps that are no finite times or of mixed dtypes, or a rate that is not positive.
+    MemoryError
+        More targets than memory holds.
+    """
+    named = _named(streams)
+    if not isinstance(hz, Real) or isinstance(hz, bool):
+        raise InvalidArgument(f"grid: hz is {hz!r}, expected a number")
+    if not (math.isfinite(hz) and hz > 0):
+        raise InvalidArgument(f"grid: hz is {hz}, expected a positive rate")
+    spans = [span for subject, stream in named if (span := _span(stream, subject)) is not None]
+    like = named[0][1].stamps
+    if not spans:
+        return from_numpy(like, to_numpy(like).reshape(-1)[:0].copy())
+    dtypes = {dtype for _, _, dtype in spans}
+    if len(dtypes) > 1:
+        raise InvalidArgument(f"grid: stamps are {sorted(map(str, dtypes))}, expected one dtype")
+    dtype = dtypes.pop()
+    start, end = min(first for first, _, _ in spans), max(last for _, last, _ in spans)
+    if dtype == np.int64:
+        rate = exact_rate(hz)
+        return from_numpy(like, int(start) + ticks_ns(_ticks(tick_count(int(end) - int(start), rate), hz), rate))
+    # One too many, then cut by what the dtype can tell apart.
+    seconds = (float(start) + _ticks(int(float(end - start) * float(hz)) + 2, hz) / float(hz)).astype(dtype)
+    return from_numpy(like, seconds[seconds <= end])
+
+
+def _named(streams: Stream | Iterable[Stream]) -> list[tuple[str, Stream]]:
+    """The streams, each with the name that it has in error texts."""
+    if isinstance(streams, Stream):
+        streams = [streams]
+    if not isinstance(streams, Iterable):
+        raise InvalidArgument(f"grid: streams is {type(streams).__name__}, expected robocache.Stream or a list of them")
+    out = []
+    for i, stream in enumerate(streams):
+        if not isinstance(stream, Stream):
+            raise InvalidArgument(f"grid: streams[{i}] is {type(stream).__name__}, expected robocache.Stream")
+        out.append((f"streams[{stream.name!r}]" if stream.name else f"streams[{i}]", stream))
+    if not out:
+        raise InvalidArgument("grid: streams is empty, expected at least one robocache.Stream")
+    return out
 
 
 def _span(stream: Stream, subject: str) -> tuple[Any, Any, np.dtype[Any]] | None:
     """First and last stamp of a stream, offset included, over all its rows; None where it has no samples."""
     stamps = stream.stamps
-    if stream.lengths is None and stream.offsets is None and stamps.shape[-1] > 1:
+    if not (hasattr(stamps, "__dlpack__") or _has_buffer(stamps)):
+        raise InvalidArgument(f"grid: {subject}.stamps is {type(stamps).__name__}, expected an array")
+    rank = getattr(stamps, "ndim", 1)
+    if rank not in (1, 2):
+        raise InvalidArgument(f"grid: {subject}.stamps has {rank} axes, expected [S] or [B, S]")
+    if stream.lengths is None and stream.offsets is None and library_of(stamps) != "other" and stamps.shape[-1] > 1:
         stamps = stamps[..., :: stamps.shape[-1] - 1]
     values = to_numpy(stamps)
     if values.dtype not in (np.int64, np.float64, np.float32):
@@ -33,62 +102,24 @@ def _span(stream: Stream, subject: str) -> tuple[Any, Any, np.dtype[Any]] | None
     if values.size == 0:
         return None
     shift = stream.offset_ns if values.dtype == np.int64 else values.dtype.type(stream.offset_ns / 1e9)
-    return values.min() + shift, values.max() + shift, values.dtype
+    first, last = values.min() + shift, values.max() + shift
+    if not (np.isfinite(first) and np.isfinite(last)):
+        raise InvalidArgument(f"grid: {subject}.stamps go from {first} to {last}, expected finite times")
+    return first, last, values.dtype
 
 
-def grid(streams: Iterable[Stream], *, hz: float) -> Any:
-    """Evenly spaced target times over the union of the streams, end included.
-
-    Parameters
-    ----------
-    streams : iterable of Stream
-        All with stamps of one dtype. Streams without samples do not count.
-    hz : float
-        Rate in 1/s; > 0. Taken at its decimal value: 29.97 means 2997/100.
-
-    Returns
-    -------
-    array [T]
-        In the stamps' dtype and unit, in the library and on the device of the first stream's stamps. With int64 ns the
-        k-th target is start + round(k * 10**9 / hz), ties to even, exactly. Empty where no stream has samples.
-
-    Raises
-    ------
-    ValueError
-        No streams, mixed stamp dtypes, or a rate that is not positive.
-    """
-    streams = list(streams)
-    if not streams:
-        raise InvalidArgument("grid: streams is empty, expected at least one robocache.Stream")
-    if not (np.isfinite(hz) and hz > 0):
-        raise InvalidArgument(f"grid: hz is {hz}, expected a positive rate")
-    named = [(s, f"streams[{s.name!r}]" if s.name else f"streams[{i}]") for i, s in enumerate(streams)]
-    spans = [span for s, subject in named if (span := _span(s, subject)) is not None]
-    like = streams[0].stamps
-    if not spans:
-        empty = to_numpy(like).reshape(-1)[:0]
-        return from_numpy(like, empty.copy())
-    dtypes = {dtype for _, _, dtype in spans}
-    if len(dtypes) > 1:
-        raise InvalidArgument(f"grid: stamps are {sorted(map(str, dtypes))}, expected one dtype")
-    dtype = dtypes.pop()
-    start, end = min(first for first, _, _ in spans), max(last for _, last, _ in spans)
-    if dtype == np.int64:
-        times = _int_grid(int(start), int(end), Fraction(str(hz)))
-    else:
-        count = int(float(end - start) * hz) + 2  # one too many, then cut by what the dtype can tell apart
-        times = (float(start) + np.arange(count) / hz).astype(dtype)
-        times = times[times <= end]
-    return from_numpy(like, times) if library_of(like) != "numpy" else times
+def _has_buffer(array: Any) -> bool:
+    try:
+        memoryview(array)
+    except TypeError:
+        return False
+    return True
 
 
-def _int_grid(start: int, end: int, hz: Fraction) -> np.ndarray[Any, np.dtype[np.int64]]:
-    step, per = _NS * hz.denominator, hz.numerator  # target k is start + round(k * step / per)
-    count = (2 * (end - start) + 1) * per // (2 * step) + 1
-    k = np.arange(count, dtype=object if count * step >= 2**62 else np.int64)
-    whole, rest = np.divmod(k * step, per)
-    up = (2 * rest > per) | ((2 * rest == per) & (whole % 2 == 1))
-    ns: np.ndarray[Any, np.dtype[np.int64]] = (whole + up).astype(np.int64)
-    ns = ns[ns <= end - start]
-    ns += start
-    return ns
+def _ticks(count: int, hz: float) -> npt.NDArray[np.int64]:
+    try:
+        return np.arange(count, dtype=np.int64)
+    except (MemoryError, ValueError, OverflowError) as error:
+        raise OutOfMemory(
+            f"grid: hz is {hz}, which gives {Decimal(count):.4g} targets, more than memory holds"
+        ) from error

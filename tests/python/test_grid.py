@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 START = 1_700_000_000_000_000_123
+# Rates that no short decimal is, and what they stand for.
+NOT_DECIMAL = {
+    1 / 0.03: Fraction(100, 3),
+    100 / 3: Fraction(100, 3),
+    30000 / 1001: Fraction(30000, 1001),
+    0.1 + 0.2: Fraction(3, 10),
+}
 
 
 def stream(home: Home, stamps: object, **options: object) -> rc.Stream:
@@ -33,14 +42,14 @@ def test_the_end_is_not_passed(home: Home) -> None:
 
 @settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(
-    hz=st.one_of(st.integers(1, 2000), st.sampled_from([29.97, 59.94, 23.976, 0.1, 0.3, 1024])),
+    hz=st.one_of(st.integers(1, 2000), st.sampled_from([29.97, 59.94, 23.976, 0.1, 0.3, 1024, *NOT_DECIMAL])),
     duration=st.integers(0, 3_000_000_000),
     start=st.sampled_from([0, -5, START]),
 )
 def test_every_target_is_rounded_from_the_start(hz: float, duration: int, start: int) -> None:
     """No error accumulates: 30 Hz for a day stays within half a nanosecond."""
     got = rc.grid([rc.Stream(np.zeros((2, 1), np.float32), np.array([start, start + duration]))], hz=hz)
-    period = Fraction(10**9) / Fraction(str(hz))
+    period = 10**9 / NOT_DECIMAL.get(hz, Fraction(str(hz)))
     want = [start + round(k * period) for k in range(int(duration / period) + 2)]
     np.testing.assert_array_equal(got, [t for t in want if t <= start + duration])
 
@@ -90,6 +99,18 @@ def test_the_grid_is_a_target_list(device: Home) -> None:
     assert numbers(rc.align(streams, rc.grid(streams, hz=50), check="now").valid).all()
 
 
+@pytest.mark.parametrize("hz", [*NOT_DECIMAL, 29.970029123456787, 1e-5, Fraction(30000, 1001)])
+def test_every_rate_gives_a_grid(home: Home, hz: float) -> None:
+    """An hour: products of stamps and such rates leave int64."""
+    hour = 3_600 * 10**9
+    got = numbers(rc.grid([stream(home, [START, START + hour])], hz=hz))
+    rate = NOT_DECIMAL.get(hz, Fraction(str(hz)))
+    assert len(got) == hour * rate // 10**9 + 1
+    for k in (0, 1, len(got) // 2, len(got) - 1):
+        if k < len(got):
+            assert got[k] == START + round(k * 10**9 / rate)
+
+
 @pytest.mark.parametrize("hz", [0, -1, float("nan"), float("inf")])
 def test_rate_must_be_positive(hz: float) -> None:
     with pytest.raises(ValueError, match=r"hz is .*expected a positive"):
@@ -102,3 +123,60 @@ def test_streams_must_be_there_and_share_a_time() -> None:
     ns, s = (rc.Stream(np.zeros((1, 1), np.float32), np.array([0], t)) for t in ("int64", "float64"))
     with pytest.raises(ValueError, match=r"float64.*int64|int64.*float64"):
         rc.grid([ns, s], hz=50)
+
+
+def test_a_stream_alone_is_a_list_of_one() -> None:
+    alone = rc.Stream(np.zeros((2, 1), np.float32), np.array([0, 30]))
+    np.testing.assert_array_equal(rc.grid(alone, hz=1e8), [0, 10, 20, 30])
+
+
+def test_any_dlpack_array_and_any_buffer_are_stamps() -> None:
+    values = np.zeros((3, 1), np.float32)
+    for stamps in (array.array("q", [0, 10, 30]), memoryview(array.array("q", [0, 10, 30])), OnlyDLPack([0, 10, 30])):
+        got = rc.grid(rc.Stream(values, stamps), hz=1e8)
+        assert isinstance(got, np.ndarray)
+        np.testing.assert_array_equal(got, [0, 10, 20, 30])
+
+
+class OnlyDLPack:
+    """An array of a library that nobody has heard of."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self._numbers = np.array(numbers)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._numbers.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._numbers.__dlpack_device__()
+
+
+def of(stamps: Any, **options: Any) -> rc.Stream:
+    return rc.Stream(np.zeros((2, 1), np.float32), stamps, **options)
+
+
+@pytest.mark.parametrize(
+    ("streams", "hz", "says"),
+    [
+        (5, 50, "streams is int, expected robocache.Stream or a list of them"),
+        ([of(np.arange(2)), "imu"], 50, "streams[1] is str, expected robocache.Stream"),
+        (of([0, 1]), 50, "streams[0].stamps is list, expected an array"),
+        (of(np.array(3)), 50, "streams[0].stamps has 0 axes, expected [S] or [B, S]"),
+        (of(np.arange(2, dtype=np.int32)), 50, "streams[0].stamps is int32, expected int64 ns, float64 s or float32 s"),
+        (of(np.array([0, np.nan])), 50, "streams[0].stamps go from nan to nan, expected finite times"),
+        (of(np.array([0, np.inf]), name="imu"), 50, "streams['imu'].stamps go from 0.0 to inf, expected finite times"),
+        (of(np.arange(2)), "10", "hz is '10', expected a number"),
+        (of(np.arange(2)), None, "hz is None, expected a number"),
+        (of(np.arange(2)), True, "hz is True, expected a number"),
+    ],
+)  # fmt: skip
+def test_messages(streams: Any, hz: Any, says: str) -> None:
+    with pytest.raises(rc.InvalidArgument) as raised:
+        rc.grid(streams, hz=hz)
+    assert str(raised.value) == f"grid: {says}"
+
+
+@pytest.mark.parametrize(("end", "hz"), [(10**18, 1e9), (10**9, 1e300), (1e9, 1e30)])
+def test_more_targets_than_memory(end: float, hz: float) -> None:
+    with pytest.raises(rc.OutOfMemory, match=r"hz is 1e.*|hz is 1000000000.0, which gives 1\.000e\+18 targets"):
+        rc.grid(of(np.array([0, end])), hz=hz)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from robocache.dataset import ProblemLog
 from robocache.errors import DataError
-from robocache.formats.frame_clock import exact_fps
+from robocache.rates import exact_rate
 
 _LFS_PREFIX = b"version https://git-lfs"
 _LFS_HINT = "is a Git-LFS pointer, not the file; hint: git lfs pull"
@@ -113,7 +113,7 @@ def _read_info(path: Path, log: ProblemLog) -> dict[str, Any]:
 
 def _read_fps(fps: Any, log: ProblemLog) -> Fraction | None:
     if isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps < float("inf"):
-        return exact_fps(float(fps))
+        return exact_rate(fps)
     log.add("meta/info.json", f"fps is {fps!r}, expected a positive number; the timestamp column is used as it is")
     return None
 
