@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robocache.errors import Unsupported
+from robocache.errors import InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
     from robocache._core import Memory
@@ -75,14 +77,43 @@ def adopt(like: Any, memory: Memory, dtype: str) -> Any:
     if library == "jax":
         import jax
 
-        with jax.enable_x64(True):  # else jax cuts 64-bit values to 32 bits without a word
+        with _jax_x64():
             return jax.dlpack.from_dlpack(memory)
+    check_result(library, dtype)
     array = np.asarray(memory)
     if dtype == "bfloat16":
         import ml_dtypes
 
         return array.view(ml_dtypes.bfloat16)
     return array
+
+
+def check_result(library: str, dtype: str) -> None:
+    """Whether results of `dtype` can be given to the user of `library`, as `library_of` names it.
+
+    Raises
+    ------
+    Unsupported
+        They would be numpy arrays of bfloat16, and ml_dtypes is not installed.
+    """
+    if dtype != "bfloat16" or library in ("torch", "jax", "cupy"):
+        return
+    try:
+        import ml_dtypes  # noqa: F401
+    except ImportError as error:
+        raise Unsupported(
+            "dtype is bfloat16, which numpy has only with ml_dtypes, expected float16, float32 or float64; "
+            "hint: pip install ml_dtypes"
+        ) from error
+
+
+def _jax_x64() -> AbstractContextManager[Any]:
+    """Switches 64-bit types on in jax: without them it cuts such values to 32 bits and says nothing."""
+    import jax.experimental
+
+    enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # by its age
+    context: AbstractContextManager[Any] = enable(True)
+    return context
 
 
 def to_numpy(array: Any) -> np.ndarray[Any, Any]:
@@ -92,6 +123,8 @@ def to_numpy(array: Any) -> np.ndarray[Any, Any]:
         return np.asarray(array.detach().cpu())
     if library == "cupy":
         return np.asarray(array.get())
+    if library == "other" and hasattr(array, "__dlpack__"):
+        return np.from_dlpack(array)
     return np.asarray(array)
 
 
@@ -110,26 +143,42 @@ def from_numpy(like: Any, array: np.ndarray[Any, Any]) -> Any:
     if library == "jax":
         import jax
 
-        return jax.device_put(array, next(iter(like.devices())))
+        with _jax_x64():
+            return jax.device_put(array, next(iter(like.devices())))
     return array
 
 
-def to_device(array: Any, device: str) -> Any:
-    """`array` on 'cpu', 'cuda' or 'cuda:<index>', in its own library.
+def to_device(array: Any, device: str, asked: str) -> Any:
+    """`array` on 'cpu', 'cuda' or 'cuda:<index>', in its own library; `asked` is how an error text begins.
 
     Raises
     ------
-    ValueError
-        The library has no arrays on that device.
+    InvalidArgument
+        The library has no arrays on that device, here or at all.
     """
+    match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", device)
+    if match is None:
+        raise InvalidArgument(f"{asked}, expected 'cpu', 'cuda' or 'cuda:<index>'")
+    kind, index = match[1], int(match[2] or 0)
     library = library_of(array)
     if library == "torch":
+        import torch
+
+        if kind == "cuda" and index >= torch.cuda.device_count():
+            raise InvalidArgument(f"{asked}, but torch has {torch.cuda.device_count()} CUDA devices here")
         return array.to(device)
     if library == "jax":
         import jax
 
-        kind, _, index = device.partition(":")
-        return jax.device_put(array, jax.devices("gpu" if kind == "cuda" else kind)[int(index or 0)])
-    if device == "cpu" and library != "cupy":
+        try:
+            found = jax.devices("gpu" if kind == "cuda" else kind)
+        except RuntimeError:  # jax was installed or started without them
+            found = []
+        if index >= len(found):
+            raise InvalidArgument(f"{asked}, but jax has {len(found)} {kind.upper()} devices here")
+        with _jax_x64():
+            return jax.device_put(array, found[index])
+    if kind == "cpu" and library != "cupy":
         return array
-    raise ValueError(f"device is {device!r}, expected the device that the {library} array is on")
+    what = f"{library} array" if library in ("numpy", "cupy") else type(array).__name__
+    raise InvalidArgument(f"{asked}, expected the device that the {what} is on; RoboCache cannot move it")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from robocache import _core
 from robocache._frameworks import to_device
-from robocache.errors import CudaError, InvalidArgument
+from robocache.errors import CudaError, InvalidArgument, Unsupported
 
 
 def _place(op: str, backend: str | None, arrays: list[Any], home: str) -> list[Any]:
@@ -18,7 +20,20 @@ def _place(op: str, backend: str | None, arrays: list[Any], home: str) -> list[A
         return arrays
     if wanted == "cuda" and _core.cuda_device_count() == 0:
         raise CudaError(f"{op}: backend is 'cuda' and there is no CUDA device: {_core.why_no_cuda()}")
-    return [to_device(array, wanted) for array in arrays]
+    return [to_device(array, wanted, f"{op}: backend is {backend!r}") for array in arrays]
+
+
+@contextmanager
+def _called(op: str, names: str) -> Iterator[None]:
+    """Says in an error of the operator that does the work who called it, and which of its arguments are whose."""
+    try:
+        yield
+    except (InvalidArgument, Unsupported) as error:
+        raise type(error)(f"{op}: {error} ({names})") from error
+
+
+def _back(op: str, result: Any, home: str) -> Any:
+    return result if _device_of(result) == home else to_device(result, home, f"{op}: result goes to {home!r}")
 
 
 def _device_of(array: Any) -> str:
@@ -55,12 +70,14 @@ def resample_trajectories(
         backend='cuda' without a CUDA device.
     """
     arrays = [source_data, source_times, target_times]
+    op = "resample_trajectories"
     if device is not None:
-        arrays = [to_device(array, str(device)) for array in arrays]
+        arrays = [to_device(array, str(device), f"{op}: device is {str(device)!r}") for array in arrays]
     home = _device_of(arrays[0])
-    data, times, targets = _place("resample_trajectories", backend, arrays, home)
-    result = _core.resample(data, times, targets, interp="linear")
-    return result if _device_of(result) == home else to_device(result, home)
+    data, times, targets = _place(op, backend, arrays, home)
+    with _called(op, "values is source_data, stamps is source_times, at is target_times"):
+        result = _core.resample(data, times, targets, interp="linear")
+    return _back(op, result, home)
 
 
 def fuse_multimodal(
@@ -98,8 +115,14 @@ def fuse_multimodal(
         backend='cuda' without a CUDA device.
     """
     arrays = [stream1_data, stream1_times, stream2_data, stream2_times, stream3_data, stream3_times, target_times]
+    op = "fuse_multimodal"
+    dtypes = [str(getattr(array, "dtype", None)).removeprefix("torch.") for array in arrays[:6:2]]
+    for i, dtype in enumerate(dtypes):
+        if dtype != dtypes[0]:
+            raise InvalidArgument(f"{op}: stream{i + 1}_data is {dtype}, expected {dtypes[0]} as stream1_data")
     home = _device_of(stream1_data)
-    *pairs, targets = _place("fuse_multimodal", backend, arrays, home)
-    streams = [_core.Stream(pairs[i], pairs[i + 1], interp="linear") for i in (0, 2, 4)]
-    result = _core.align(streams, targets).values
-    return result if _device_of(result) == home else to_device(result, home)
+    *pairs, targets = _place(op, backend, arrays, home)
+    with _called(op, "streams['stream1'] is stream1_data and stream1_times, at is target_times"):
+        streams = [_core.Stream(pairs[i], pairs[i + 1], interp="linear", name=f"stream{i // 2 + 1}") for i in (0, 2, 4)]
+        result = _core.align(streams, targets).values
+    return _back(op, result, home)

@@ -163,7 +163,7 @@ def test_d7_mixed_dtypes_are_refused(home: Home) -> None:
     """test_dtype_consistency of its suite: fp16 + fp32 -> "dtypes must match"."""
     times, at = home.times([[0.0, 1]], "float64"), home.times([[0.5]], "float64")
     a, b = home.array([[[1.0], [2]]], "float16"), home.array([[[1.0], [2]]], "float32")
-    with pytest.raises(ValueError, match=r"float16.*float32"):
+    with pytest.raises(ValueError, match="fuse_multimodal: stream2_data is float32, expected float16 as stream1_data"):
         rc.fuse_multimodal(a, times, b, times, b, times, at)
 
 
@@ -240,8 +240,35 @@ def test_device_says_where_to_compute_and_leave_the_result(device: Home) -> None
         got = rc.resample_trajectories(data, times, at, where)
         assert Home(device.library, where).owns(got)
         assert numbers(got).item() == 1.5
-    with pytest.raises((ValueError, RuntimeError), match="tpu"):
+    with pytest.raises(rc.InvalidArgument, match=r"resample_trajectories: device is 'tpu', expected 'cpu', 'cuda' or"):
         rc.resample_trajectories(data, times, at, "tpu")
+
+
+@pytest.mark.parametrize("backend", [None, "cuda"])
+def test_errors_of_a_device_name_the_call_and_the_argument(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
+    """numpy has no arrays on CUDA, and torch none on a device that is not there."""
+    monkeypatch.setattr(rc._core, "cuda_device_count", lambda: 1)
+    arrays = np.zeros((1, 2, 1)), np.array([[0, 1]]), np.array([[0]])
+    asked = "backend is 'cuda'" if backend else "device is 'cuda:9'"
+    device = None if backend else "cuda:9"
+    with pytest.raises(rc.InvalidArgument, match=f"resample_trajectories: {asked}, expected the device that the numpy"):
+        rc.resample_trajectories(*arrays, device=device, backend=backend)
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available() or device:
+        with pytest.raises(rc.InvalidArgument, match=rf"resample_trajectories: {asked}, but torch has \d CUDA devices"):
+            rc.resample_trajectories(*map(torch.from_numpy, arrays), device=device, backend=backend)
+    if backend:
+        data, times, at = arrays
+        with pytest.raises(rc.InvalidArgument, match="fuse_multimodal: backend is 'cuda', expected the device"):
+            rc.fuse_multimodal(data, times, data, times, data, times, at, backend=backend)
+
+
+def test_errors_of_the_operators_name_the_call_and_its_arguments() -> None:
+    data, times, at = np.zeros((1, 2, 1)), np.array([[0, 1]]), np.array([[0]])
+    with pytest.raises(rc.InvalidArgument, match=r"^resample_trajectories: .*stamps is \[1, 1\].*source_times"):
+        rc.resample_trajectories(data, times[:, :1], at)
+    with pytest.raises(rc.InvalidArgument, match=r"^fuse_multimodal: .*'stream2'.*stamps is \[1, 1\].*stream1_times"):
+        rc.fuse_multimodal(data, times, data, times[:, :1], data, times, at)
 
 
 @pytest.mark.parametrize("backend", ["invalid", "triton", "CUDA", ""])
