@@ -19,7 +19,7 @@ namespace {
 
 std::string why_no_cuda() {
   if constexpr (build::cuda) return std::string(cuda::why_no_device());
-  return "this build has no CUDA backend (no nvcc was found when it was built)";
+  return "this build has no CUDA backend";
 }
 
 std::string cuda_device_name(int index) {

@@ -29,6 +29,13 @@ def test_facts() -> None:
     assert facts["cuda_build"] or not facts["cuda_device_available"]
 
 
+def test_a_build_without_cuda_says_only_that() -> None:
+    """Whether there was no nvcc or nobody wanted CUDA, the module does not know."""
+    if rc.check_installation()["cuda_build"]:
+        pytest.skip("this build has the CUDA backend")
+    assert rc.check_installation()["cuda_reason"] == "this build has no CUDA backend"
+
+
 def test_facts_under_the_predecessors_names() -> None:
     facts = rc.check_installation()
     assert facts["cuda_extension_available"] is facts["multimodal_extension_available"] is facts["cuda_build"]
