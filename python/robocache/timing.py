@@ -27,7 +27,7 @@ class Timing:
     jitter_p50_ms, jitter_p99_ms : float or None
         Percentiles of the distance of an interval from the median one.
     largest_gap_ms : float or None
-        Longest interval.
+        Longest interval; None where every stamp is before the last one.
     drops : int or None
         Samples missing from long intervals, sum of round(interval / period) - 1; None without a steady rate.
     """
@@ -50,6 +50,7 @@ def measure(episodes: Iterable[npt.NDArray[np.int64]]) -> Timing:
         return Timing(samples)
 
     covered_ns = int(intervals.sum())
+    largest = int(intervals.max())
     period = float(np.median(intervals))
     p50, p99 = np.percentile(np.abs(intervals - period), (50, 99))
     drops = None
@@ -61,6 +62,6 @@ def measure(episodes: Iterable[npt.NDArray[np.int64]]) -> Timing:
         period_ms=period * 1e-6,
         jitter_p50_ms=float(p50) * 1e-6,
         jitter_p99_ms=float(p99) * 1e-6,
-        largest_gap_ms=int(intervals.max()) * 1e-6,
+        largest_gap_ms=largest * 1e-6 if largest >= 0 else None,
         drops=drops,
     )

@@ -70,6 +70,13 @@ def test_inspect_survives_damage_and_counts_it(tmp_path, capsys):
     assert "rows differ in width" in report["problems"][0]["what"]
 
 
+def test_inspect_a_stream_that_runs_backwards(tmp_path, capsys):
+    (tmp_path / "back.csv").write_text("stamp_ns,v_m\n3,1\n2,2\n1,3\n")
+    text = inspect(capsys, tmp_path)
+    assert "-0.000" not in text
+    assert "stamps decrease" in text
+
+
 def test_inspect_metadata_alone(capsys):
     text = inspect(capsys, real("lerobot_v30_meta_so101"))
     assert "0 episodes" in text

@@ -49,6 +49,11 @@ def test_all_stamps_equal():
     assert measure([ms(7, 7, 7)]) == Timing(3, None, 0.0, 0.0, 0.0, 0.0, None)
 
 
+def test_stamps_that_only_decrease_have_no_gap():
+    assert measure([np.array([2, 1, 0])]).largest_gap_ms is None
+    assert measure([ms(5, 9, 3)]).largest_gap_ms == 4
+
+
 @given(st.lists(st.integers(0, 10**10), min_size=2, max_size=50), st.integers(0, 2 * 10**18))
 def test_percentiles_are_numpy_s_and_epoch_stamps_lose_nothing(steps, start):
     stamps = start + np.concatenate(([0], np.cumsum(steps)))
