@@ -217,7 +217,7 @@ TEST(AlignFrontDoor, SaysWhatWasGivenAndWhatIsExpected) {
   const auto i64 = [&](std::initializer_list<std::int64_t> sizes) { return Tensor(&stamp, DType::i64, sizes); };
   const auto refuses = [&](const Stream& stream, const Targets& at, const Tensor& out, std::vector<std::string> says) {
     try {
-      resample(stream, at, out);
+      align({&stream, 1}, at, {&out, 1}, {}, {});
       ADD_FAILURE() << "no error that says " << says.front();
     } catch (const std::exception& error) {
       for (const std::string& part : says) {
@@ -255,6 +255,12 @@ TEST(AlignFrontDoor, SaysWhatWasGivenAndWhatIsExpected) {
   strided.strides[2] = 2;
   refuses(good, i64({2, 1}), strided, {"out", "columns"});
   EXPECT_THROW(align({}, i64({1}), {}, {}, {}), InvalidArgument);
+  try {
+    resample({.values = f32({2, 3, 4}), .stamps = i64({2, 4})}, i64({2, 1}), f32({2, 1, 4}));
+    ADD_FAILURE() << "no error";
+  } catch (const InvalidArgument& error) {
+    EXPECT_STREQ(error.what(), "resample: stamps is [2, 4], expected [B=2, S=3]");
+  }
   refuses({.values = f32({2, 3, 4}), .stamps = i64({2, 3}), .name = "imu"}, i64({1, 1}), f32({1, 1, 4}), {"imu"});
 }
 
