@@ -18,6 +18,7 @@ OnBadEpisode = Literal["raise", "skip"]
 Values = npt.NDArray[Any]
 Stamps = npt.NDArray[np.int64]
 
+SKIPPED = "skipped, damaged"
 NUMERIC_KINDS: frozenset[str] = frozenset({"float", "integer", "bool", "quaternion"})
 
 
@@ -259,10 +260,14 @@ class Episodes(Sequence[Episode]):
         try:
             episode.load()
         except DataError as error:
-            self._skipped.add(episode.index)
-            self._log.add_episode("data", "skipped, damaged", episode.index, str(error))
+            self.skip(episode, error)
             return False
         return True
+
+    def skip(self, episode: Episode, error: DataError) -> None:
+        """Notes in `skipped` and in the problems that an episode is left out: damage that only its use has shown."""
+        self._skipped.add(episode.index)
+        self._log.add_episode("data", SKIPPED, episode.index, str(error))
 
     def __repr__(self) -> str:
         return f"Episodes({len(self)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import make_lerobot as make
@@ -14,7 +15,7 @@ from real_data import real
 from robocache.cli import main
 from robocache.cli.align import Options, align_episode
 from robocache.cli.plan import plan_streams
-from robocache.cli.writers import Column, open_output
+from robocache.cli.writers import METADATA_MEMBER, Column, open_output
 from robocache.dataset import open
 from scipy.spatial.transform import Rotation, Slerp
 from test_cli import error_line
@@ -145,6 +146,20 @@ def test_start_and_end_keep_the_grid(log, tmp_path):
     assert table(tmp_path / "x.parquet")["t_ns"].tolist() == [300_000_000, 400_000_000, 500_000_000, 600_000_000]
 
 
+@pytest.mark.parametrize(("hz", "rate"), [("29.97002997", Fraction(30000, 1001)), (repr(1 / 0.03), Fraction(100, 3))])
+def test_rates_that_are_no_decimals(log, tmp_path, hz, rate):
+    align(log, "--hz", hz, "--start", "0.05", "-o", tmp_path / "x.parquet")
+    want = [round(k * 10**9 / rate) for k in range(40)]
+    assert table(tmp_path / "x.parquet")["t_ns"].tolist() == [t for t in want if 50_000_000 <= t <= 10**9]
+
+
+def test_start_and_end_make_a_high_rate_affordable(tmp_path):
+    """A day at 10 MHz is 8.6e11 rows; the microsecond that is asked for is 11."""
+    (tmp_path / "s.csv").write_text("t_s,v_m\n0.0,0\n86400.0,1\n")
+    align(tmp_path / "s.csv", "--hz", "1e7", "--start", "7", "--end", "7.000001", "-o", tmp_path / "x.parquet")
+    assert table(tmp_path / "x.parquet")["t_ns"].tolist() == [7 * 10**9 + 100 * k for k in range(11)]
+
+
 def test_modes_gaps_and_ages(log, tmp_path):
     align(
         log, "--hz", "20", "--interp", "arm=nearest", "--interp", "gripper=nearest", "--max-gap-ms", "500",
@@ -234,8 +249,8 @@ def test_every_dtype_and_shape_in_every_output(tmp_path, suffix, capsys):
 def load(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".npz":
         with np.load(path) as arrays:
-            assert json.loads(str(arrays["robocache"]))["hz"] == 30
-            return dict(arrays)
+            assert json.loads(arrays[METADATA_MEMBER])["hz"] == 30
+            return {name: arrays[name] for name in arrays.files if name != METADATA_MEMBER}
     if path.suffix == ".safetensors":
         import safetensors.numpy
 
@@ -248,6 +263,30 @@ def load(path: Path) -> dict[str, np.ndarray]:
             array = array.flatten()
         out[name] = array.to_numpy(zero_copy_only=False).reshape(-1, *shape)
     return out
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".safetensors"])
+def test_streams_may_have_any_name(tmp_path, suffix, capsys):
+    """Names that numpy.savez has for itself, and ours."""
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    folder = tmp_path / "log"
+    folder.mkdir()
+    names = ["file", "args", "kwds", "allow_pickle", "robocache"]
+    for i, name in enumerate(names):
+        (folder / f"{name}.csv").write_text(f"t_s,v_m\n0.0,{i}\n0.1,{i}\n")
+    align(folder, "--hz", "30", "-o", tmp_path / f"x{suffix}")
+    got = load(tmp_path / f"x{suffix}")
+    assert {name: got[name].tolist() for name in names} == {name: [i] * 4 for i, name in enumerate(names)}
+    capsys.readouterr()
+
+
+def test_npz_is_read_without_pickle(log, tmp_path, capsys):
+    align(log, "--hz", "30", "-o", tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as arrays:
+        assert arrays["arm"].shape == (31, 2)
+    assert [p.name for p in tmp_path.glob(".*")] == []
+    capsys.readouterr()
 
 
 def test_parquet_is_written_as_it_comes(tmp_path):
@@ -277,7 +316,8 @@ def test_parquet_is_written_as_it_comes(tmp_path):
         (["--start", "-1"], "--start is -1.0, expected a number that is not negative"),
         (["--start", "nan"], "--start is nan"),
         (["--start", "2", "--end", "1"], "--end is 1.0, expected --start or later"),
-        (["--start", "5"], "no row in 1 episode"),
+        (["--start", "5"], "with these --start and --end"),
+        (["--start", "0.55", "--end", "0.58"], "with these --start and --end"),
         (["--hz", "0"], "--hz is 0.0, expected a positive rate"),
         (["--max-gap-ms", "-3"], "--max-gap-ms is -3.0"),
         (["-o", "x.csv"], "output is x.csv, expected a name that ends in .parquet, .npz, .safetensors"),
@@ -323,13 +363,46 @@ def test_unsorted_stamps_are_named(tmp_path, capsys):
     assert "'s'" in err
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_unsorted_stamps_are_skipped_on_request(tmp_path, capsys, device):
+    if device == "cuda" and not cuda_usable():
+        pytest.skip("no CUDA device")
+    source = make.episodes(4, 4, 4)
+    source[1]["timestamp"] = pa.array([0.0, 0.5, 0.25, 0.75])
+    root = make.write_v21(tmp_path / "d", source)
+    argv = (root, "--hz", "30", "--device", device, "-o", tmp_path / "x.parquet")
+    assert "episode 1: align: " in error_line(capsys, "align", *argv)
+    align(*argv, "--on-bad-episode", "skip")
+    out, err = capsys.readouterr()
+    assert out.endswith("8 rows, 2 episodes, 3 streams\n")
+    assert "skipped, damaged: episodes 1\n" in err
+    assert "problems with the files" in err
+    assert table(tmp_path / "x.parquet")["episode_index"].tolist() == [0] * 4 + [2] * 4
+
+
+def test_nothing_left_but_skipped_episodes(tmp_path, capsys):
+    (tmp_path / "s.csv").write_text("t_s,v_m\n0.0,1\n0.3,2\n0.2,3\n")
+    argv = ("align", tmp_path / "s.csv", "--hz", "10", "-o", tmp_path / "x.parquet", "--on-bad-episode", "skip")
+    err = error_line(capsys, *argv)
+    assert "s.csv can be aligned; data: skipped, damaged: episode 0 (episode 0: align: " in err
+    assert "decreasing" in err
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_more_rows_than_memory(tmp_path, capsys):
+    (tmp_path / "s.csv").write_text("t_s,v_m\n0.0,1\n1000000.0,2\n")
+    err = error_line(capsys, "align", tmp_path / "s.csv", "--hz", "1e9", "-o", tmp_path / "x.npz")
+    assert "--hz is 1e+09, which gives 1,000,000,000,000,001 rows in the 1,000,000.000 s of episode 0, expected" in err
+    assert not (tmp_path / "x.npz").exists()
+
+
 def test_datasets_without_rows(tmp_path, capsys):
     argv = ("align", real("lerobot_v30_meta_so101"), "--hz", "10", "-o", tmp_path / "x.parquet")
     assert "has no episode that can be read: data: 50 of 50 listed episodes are missing" in error_line(capsys, *argv)
     (tmp_path / "s.csv").write_text("t_s,v_m\n")
-    assert "no row in 1 episode" in error_line(
-        capsys, "align", tmp_path / "s.csv", "--hz", "10", "-o", tmp_path / "x.npz"
-    )
+    err = error_line(capsys, "align", tmp_path / "s.csv", "--hz", "10", "-o", tmp_path / "x.npz")
+    assert err.endswith("s.csv because no stream of numbers has a sample\n")
+    assert "no row in 1 episode" in err
 
 
 # --- devices -------------------------------------------------------------------------------------------------------

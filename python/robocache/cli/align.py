@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from robocache._frameworks import to_numpy
 from robocache.cli.plan import StreamPlan, plan_streams
 from robocache.cli.progress import count, progress
 from robocache.cli.writers import Column, open_output
-from robocache.dataset import NUMERIC_KINDS, Dataset, Episode
+from robocache.dataset import NUMERIC_KINDS, SKIPPED, Dataset, Episode
 from robocache.errors import DataError, InvalidArgument, Unsupported
+from robocache.rates import exact_rate, tick_count, ticks_ns
 
 Array = npt.NDArray[Any]
 
@@ -48,16 +50,29 @@ def run(arguments: argparse.Namespace) -> None:
     rows = episodes = 0
     with open_output(arguments.output, _columns(plans), _metadata(data, plans, options)) as writer:
         for episode in progress(data.episodes, len(data.episodes), "aligning"):
-            columns = align_episode(episode, plans, options)
+            try:
+                columns = align_episode(episode, plans, options)
+            except DataError as error:
+                if arguments.on_bad_episode == "raise":
+                    raise
+                data.episodes.skip(episode, error)
+                continue
             writer.write(columns)
             rows += len(columns["t_ns"])
             episodes += 1
         if rows == 0:
-            raise DataError(
-                f"align: no row in {count(episodes, 'episode')} of {data.path} with these --start and --end"
-            )
+            raise DataError(_why_no_row(data, episodes, options))
     left_out = [name for name, info in data.streams.items() if only is None and info.kind not in NUMERIC_KINDS]
     _summarise(data, arguments, [count(rows, "row"), count(episodes, "episode"), count(len(plans), "stream")], left_out)
+
+
+def _why_no_row(data: Dataset, episodes: int, options: Options) -> str:
+    if episodes == 0:
+        skipped = next(problem for problem in data.problems if problem.what.startswith(SKIPPED))
+        return f"align: no episode of {data.path} can be aligned; {skipped}"
+    cropped = options.start_ns > 0 or options.end_ns is not None
+    why = "with these --start and --end" if cropped else "because no stream of numbers has a sample"
+    return f"align: no row in {count(episodes, 'episode')} of {data.path} {why}"
 
 
 def _summarise(data: Dataset, arguments: argparse.Namespace, done: Sequence[str], left_out: Sequence[str]) -> None:
@@ -152,9 +167,18 @@ def _metadata(data: Dataset, plans: Sequence[StreamPlan], options: Options) -> d
 
 
 def align_episode(episode: Episode, plans: Sequence[StreamPlan], options: Options) -> Mapping[str, Array]:
-    """Columns of the output, [T, ...] each. A stream that the episode lacks has no valid row."""
+    """Columns of the output, [T, ...] each. A stream that the episode lacks has no valid row.
+
+    Raises
+    ------
+    DataError
+        The episode is damaged, its stamps decrease, or a stream has another dtype than before.
+    InvalidArgument
+        The rate gives more rows than memory holds.
+    """
     parts = [(plan, part) for plan in plans for part in plan.parts]
     samples = {plan.info.name: _samples(episode, plan) for plan in plans}
+    at = _targets(episode, [stamps for _, stamps in samples.values()], _columns(plans), options)
     streams = []
     for plan, part in parts:
         values, stamps = samples[plan.info.name]
@@ -168,7 +192,6 @@ def align_episode(episode: Episode, plans: Sequence[StreamPlan], options: Option
                 name=plan.info.name,
             )
         )
-    at = _crop(to_numpy(robocache.grid(streams, hz=options.hz)), options)
     try:
         result = robocache.align(streams, _on_device(at, options.device), check="now")
     except ValueError as error:
@@ -196,13 +219,25 @@ def _on_device(array: Array, device: str) -> Any:
     return torch.tensor(array, device=device)
 
 
-def _crop(at: npt.NDArray[np.int64], options: Options) -> npt.NDArray[np.int64]:
-    if len(at) == 0:
-        return at
-    since = at - at[0]
-    end_ns = int(since[-1]) if options.end_ns is None else options.end_ns
-    first, last = np.searchsorted(since, options.start_ns, "left"), np.searchsorted(since, end_ns, "right")
-    return at[first:last]
+def _targets(
+    episode: Episode, stamps: Sequence[npt.NDArray[np.int64]], columns: Sequence[Column], options: Options
+) -> npt.NDArray[np.int64]:
+    """The part of `robocache.grid` from --start to --end; no more of it is made."""
+    ends = [int(s[i]) for s in stamps if len(s) for i in (0, -1)]
+    if not ends:
+        return np.empty(0, np.int64)
+    start_ns, span_ns = min(ends), max(ends) - min(ends)
+    rate = exact_rate(options.hz)
+    first = tick_count(options.start_ns - 1, rate) if options.start_ns > 0 else 0
+    stop = tick_count(span_ns if options.end_ns is None else min(options.end_ns, span_ns), rate)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # Twice: what align writes, and the columns made of it.
+    if 2 * (stop - first) * sum(column.row_bytes for column in columns) > memory:
+        raise InvalidArgument(
+            f"align: --hz is {options.hz:g}, which gives {stop - first:,} rows in the {span_ns * 1e-9:,.3f} s of "
+            f"episode {episode.index}, expected what {memory >> 30} GiB of memory hold"
+        )
+    return start_ns + ticks_ns(np.arange(first, stop), rate)
 
 
 def _gather(

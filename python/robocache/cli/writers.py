@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from robocache.errors import InvalidArgument
 
 Array = npt.NDArray[Any]
 
+METADATA_MEMBER = "robocache.json"
+
 _ROWS_PER_GROUP = 1 << 16
 
 
@@ -29,6 +33,11 @@ class Column:
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...] = ()
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 class Writer(Protocol):
@@ -148,11 +157,17 @@ class _ArraysWriter:
 
 
 class _NpzWriter(_ArraysWriter):
-    """numpy's npz; `robocache` is the metadata as text."""
+    """numpy's npz, with the metadata in it as the file `robocache.json`.
+
+    Not by np.savez, which takes the names as keywords beside its own: a column may be called `file`.
+    """
 
     def finish(self) -> None:
-        with self._path.open("wb") as file:
-            np.savez(file, allow_pickle=False, robocache=np.array(self._metadata), **self._arrays())
+        with zipfile.ZipFile(self._path, "w") as archive:
+            archive.writestr(METADATA_MEMBER, self._metadata)
+            for name, array in self._arrays().items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 class _SafetensorsWriter(_ArraysWriter):
