@@ -1,4 +1,4 @@
-"""The reader of CSV folders: the Husky and x-io logs (skipped where absent), rules of naming, damage by line."""
+"""The reader of CSV folders: the Husky and x-io logs (skipped where absent), rules of naming."""
 
 from __future__ import annotations
 
@@ -196,41 +196,7 @@ def test_no_stamp_column(tmp_path):
         open(write(tmp_path, s="a,b\n1,2\n"))
 
 
-# --- damage --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"s.csv: is empty, expected a header row"),
-        ("\n\n", r"s.csv: is empty, expected a header row"),
-        ("1,2\n3,4\n", r"s.csv: has no header row: the first line is '1,2'"),
-        ("t,v,v\n1,2,3\n", r"s.csv: column 'v' occurs twice"),
-        ("t,v\n1,2\n3\n4,5\n", r"s.csv:3: row has 1 cells, expected 2"),
-        ("t,v\n1,2\n\n3,4,5\n", r"s.csv:4: row has 3 cells, expected 2"),
-        ("t_s,v\n0.1,2\n0.2,oops\n0.3,4\n0.4,5\n", r"s.csv:3: cell of column 'v' is 'oops', expected a number"),
-        ("t_s,v\n0.1,2\nlate,3\n", r"s.csv:3: stamp in column 't_s' is 'late', expected a number"),
-        ("t_s,v\n0.1,2\n,3\n", r"s.csv:3: stamp in column 't_s' is empty"),
-        ("t_s,v\n0.1,2\nnan,3\n", r"s.csv:3: stamp in column 't_s' is 'nan', expected int64 ns at most"),
-        ("t_ns,v\n1,2\n9223372036854775808,3\n", r"s.csv:3: stamp .* is '9223372036854775808', expected int64 ns"),
-        ("t_s,v\n1,2\n1e30,3\n", r"s.csv:3: stamp in column 't_s' is '1e30', expected int64 ns at most"),
-        ("t_s,v\n2020-01-01 00:00:00,2\n2020-99-01 00:00:00,2\n", r"s.csv: stamp in column 't_s'"),
-    ],
-)
-def test_damage_names_file_and_line(tmp_path, text, message):
-    with pytest.raises(DataError, match=message):
-        open(write(tmp_path, s=text))
-    write(tmp_path, good="t_s,v\n0.5,1.5\n")
-    data = open(tmp_path, on_bad_episode="skip")
-    assert list(data.streams) == ["good"]
-    assert len(data.problems) == 1
-    assert "skipped, damaged" in problems(data)[0]
-
-
-def test_not_text(tmp_path):
-    (tmp_path / "s.csv").write_bytes(b"t,v\xff\xfe\n1,2\n")
-    with pytest.raises(DataError, match=r"s.csv is not UTF-8"):
-        open(tmp_path)
+# --- odd but legal ---------------------------------------------------------------------------------------------------
 
 
 def test_what_is_odd_but_legal_is_reported_by_line(tmp_path):

@@ -64,6 +64,83 @@ def test_v2_template_that_cannot_be_filled(tmp_path):
     assert "data_path 'data/{chunk}/{episode}.parquet' cannot be filled in" in only_problem(data)
 
 
+@pytest.mark.parametrize("write", [make.write_v21, make.write_v30])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "data/{episode_index.name}{chunk_index.name}",
+        "data/{episode_index[0]}{chunk_index[0]}",
+        "data/{0}.parquet",
+        "data/{",
+        "data/{episode_index:s}{chunk_index:s}",
+        "../{episode_index}{chunk_index}",
+        "/data/x.parquet",
+        "",
+        7,
+    ],
+)
+def test_odd_templates_only_count_as_problems(tmp_path, write, template):
+    source = make.episodes(3, 4)
+    data = read_all(open(write(tmp_path / "d", source, data_path=template)))
+    assert [e.length for e in data.episodes] == [3, 4]
+    assert all("data_path" in text or "names the wrong data file" in text for text in problems(data))
+
+
+def test_v2_a_file_that_cannot_be_read_is_that_episode_s_problem(tmp_path):
+    root = make.write_v21(tmp_path / "d", make.episodes(3, 4, 5))
+    path = root / "data/chunk-000/episode_000001.parquet"
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    data = open(root, on_bad_episode="skip")
+    assert [e.index for e in data.episodes] == [0, 2]
+    assert data.episodes.skipped == [1]
+    assert "data/chunk-000/episode_000001.parquet: cannot be read: " in problems(data)[0]
+    with pytest.raises(DataError, match=r"episode 1: .*cannot be read"):
+        open(root).episodes[1].load()
+
+
+def test_v3_a_file_that_cannot_be_read_is_its_episodes_problem(tmp_path):
+    root = make.write_v30(tmp_path / "d", make.episodes(3, 4, 5), files=[[0], [1], [2]])
+    path = root / "data/chunk-000/file-001.parquet"
+    path.unlink()
+    path.symlink_to(path)  # a loop
+    (root / "meta/episodes/chunk-000/file-009.parquet").symlink_to(tmp_path / "nowhere")
+    data = open(root, on_bad_episode="skip")
+    assert [e.index for e in data.episodes] == [0, 2]
+    text = "\n".join(problems(data))
+    assert "data/chunk-000/file-001.parquet: cannot be read: " in text
+    assert "meta/episodes/chunk-000/file-009.parquet: cannot be read: " in text
+
+
+def test_metadata_lists_that_cannot_be_read(tmp_path):
+    root = make.write_v21(tmp_path / "d", make.episodes(3))
+    for name in ("tasks.jsonl", "episodes.jsonl"):
+        (root / "meta" / name).unlink()
+        (root / "meta" / name).mkdir()
+    data = open(root)
+    assert len(data.episodes) == 1
+    text = "\n".join(problems(data))
+    assert "meta/tasks.jsonl: cannot be read: " in text
+    assert "meta/episodes.jsonl: cannot be read: " in text
+
+
+def test_v2_a_video_that_cannot_be_read_is_reported(tmp_path):
+    source = make.episodes(3, 3)
+    features = make.info(source, "v2.1", 30)["features"]
+    features["camera"] = {"dtype": "video", "shape": [8, 8, 3], "names": None}
+    root = make.write_v21(tmp_path / "d", source, features=features)
+    folder = root / "videos/chunk-000/camera"
+    folder.mkdir(parents=True)
+    (folder / "episode_000000.mp4").write_bytes(b"mp4")
+    (folder / "episode_000001.mp4").symlink_to(tmp_path / "nowhere")
+    data = open(root)
+    assert ["camera" in e for e in data.episodes] == [True, False]
+    assert problems(data) == [
+        "camera: 1 of 2 videos cannot be read, first videos/chunk-000/camera/episode_000001.mp4",
+        "camera: 1 of 2 videos are missing: episodes 1",
+    ]
+
+
 def test_v2_videos_under_video_and_pointers_among_them(tmp_path):
     source = make.episodes(3, 3, 3)
     features = make.info(source, "v2.1", 30)["features"]

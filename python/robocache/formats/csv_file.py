@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -73,8 +74,13 @@ class CsvFile:
                 first = next((line for line in file if line.strip()), "")
         except UnicodeDecodeError as error:
             raise DataError(f"open: {self.path} is not UTF-8 text: {error}") from error
+        except OSError as error:
+            raise DataError(f"open: {self.path} cannot be read: {error}") from error
         self._separator = max(",;\t", key=first.count)
-        self._raw_names = next(csv.reader([first], delimiter=self._separator), [])
+        try:
+            self._raw_names = next(csv.reader([first], delimiter=self._separator), [])
+        except csv.Error as error:
+            raise self.fail(f"has no header row: {error}") from error
         names = [name.strip() for name in self._raw_names]
         if not names:
             raise self.fail("is empty, expected a header row")
@@ -130,9 +136,10 @@ class CsvFile:
 
     def _parse_error(self, error: Exception) -> DataError:
         width = len(self.names)
-        for line, cells in self._rows():
-            if len(cells) != width:
-                return DataError(f"open: {self.path}:{line}: row has {len(cells)} cells, expected {width}")
+        with suppress(csv.Error):  # what stops Python too has a text already
+            for line, cells in self._rows():
+                if len(cells) != width:
+                    return DataError(f"open: {self.path}:{line}: row has {len(cells)} cells, expected {width}")
         return self.fail(f"cannot be parsed: {error}")
 
     def _typed(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -142,7 +149,10 @@ class CsvFile:
             return column
         if pa.types.is_null(type_):
             return column
-        text = column.cast(pa.string())
+        try:
+            text = column.cast(pa.string())
+        except pa.ArrowException as error:
+            raise self.fail(f"column {name!r} is not UTF-8 text: {error}") from error
         number = pc.fill_null(pc.match_substring_regex(text, _NUMBER), True).to_numpy()
         if number.mean() > 0.5:
             row = int(np.flatnonzero(~number)[0])

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, ProblemLog, SampleStream, StreamInfo
+from robocache.dataset import SKIPPED, Dataset, Episode, Kind, OnBadEpisode, ProblemLog, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.checks import Fault, stamp_faults, value_faults
 from robocache.formats.columns import find_quaternions, in_vector, is_quantity, split_unit
@@ -35,6 +35,8 @@ from robocache.formats.csv_file import CsvFile, StampColumn
 from robocache.timing import measure
 
 LOOKS_FOR = f"*.csv or {FILE_NAME}"
+
+_SHOWN_REASONS = 3
 
 _DTYPES: dict[str, type] = {
     "float": np.float64,
@@ -53,7 +55,8 @@ def detect(path: Path) -> bool:
 
 
 def _csv_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() == ".csv")
+    """A link to nowhere is among them: reading it says so."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() == ".csv" and (p.is_file() or not p.exists()))
 
 
 def read(path: Path, on_bad_episode: OnBadEpisode) -> Dataset:
@@ -75,14 +78,14 @@ def read(path: Path, on_bad_episode: OnBadEpisode) -> Dataset:
         except DataError as error:
             if on_bad_episode == "raise":
                 raise
-            log.add(file.name, f"skipped, damaged: {error}")
+            log.add(file.name, f"{SKIPPED}: {error}")
             continue
         for stream in found:
             if stream.info.name in streams:
                 raise DataError(f"open: {file} gives stream {stream.info.name}, which another file gives too")
             streams[stream.info.name] = stream
     if not streams:
-        raise DataError(f"open: {path} has no stream that can be read, looked at {len(files)} CSV files")
+        raise DataError(_why_nothing(path, files, log))
     length = max(len(stream) for stream in streams.values())
     return Dataset(
         format="csv",
@@ -93,6 +96,14 @@ def read(path: Path, on_bad_episode: OnBadEpisode) -> Dataset:
         log=log,
         on_bad_episode=on_bad_episode,
     )
+
+
+def _why_nothing(path: Path, files: Sequence[Path], log: ProblemLog) -> str:
+    problems = log.problems()
+    reasons = [str(problem) for problem in problems[:_SHOWN_REASONS]]
+    if len(problems) > len(reasons):
+        reasons.append(f"and {len(problems) - len(reasons)} more")
+    return f"open: {path} has no stream that can be read, of {len(files)} CSV files; {'; '.join(reasons)}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robocache.dataset import ProblemLog, index_ranges
-from robocache.formats.lerobot_meta import Meta, is_lfs_pointer
+from robocache.formats.lerobot_meta import Meta, fill_template, is_lfs_pointer
 
 _EPISODE_FILE = re.compile(r"episode_(\d+)\.(?:parquet|mp4)$")
 
@@ -44,12 +45,17 @@ class Located:
 
 def locate_episodes(root: Path, meta: Meta, log: ProblemLog) -> dict[int, Located]:
     """Finds the rows of each episode, sorted by index; reports what the metadata says otherwise."""
-    folder = root / str(meta.info.get("data_path", "data")).split("/")[0]
-    files = sorted((folder if folder.is_dir() else root / "data").rglob("*.parquet"))
+    files = sorted(_data_folder(root, meta).rglob("*.parquet"))
     files = _without_pointers(root, files, log)
     located = _locate_shared(root, files, meta, log) if meta.many_per_file else _locate_single(root, files, meta, log)
     _compare_with_list(located, meta, log)
     return dict(sorted(located.items()))
+
+
+def _data_folder(root: Path, meta: Meta) -> Path:
+    """The folder that data_path begins with, where it is one below `root`; data/ otherwise."""
+    name = str(meta.info.get("data_path", "data")).split("/")[0]
+    return root / name if name not in ("", ".", "..") and (root / name).is_dir() else root / "data"
 
 
 def _without_pointers(root: Path, files: list[Path], log: ProblemLog) -> list[Path]:
@@ -101,9 +107,9 @@ def _check_template(meta: Meta, index: int, found: str, log: ProblemLog) -> None
     size = meta.info.get("chunks_size")
     chunk = index // size if isinstance(size, int) and size > 0 else 0
     try:
-        path = template.format(episode_chunk=chunk, episode_index=index)
-    except (KeyError, ValueError, IndexError) as error:
-        log.add("meta/info.json", f"data_path {template!r} cannot be filled in: {error!r}; the files are used as found")
+        path = fill_template(template, episode_chunk=chunk, episode_index=index)
+    except ValueError as error:
+        log.add("meta/info.json", f"data_path {template!r} cannot be filled in: {error}; the files are used as found")
         return
     if path != found:
         log.add_episode("meta/info.json", "data_path does not give the file", index, f"it gives {path}, found {found}")
@@ -146,8 +152,8 @@ def _locate_shared(root: Path, files: list[Path], meta: Meta, log: ProblemLog) -
 def _data_file(meta: Meta, chunk: int, file: int) -> str:
     template = str(meta.info.get("data_path") or "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet")
     try:
-        return template.format(chunk_index=chunk, file_index=file)
-    except (KeyError, ValueError, IndexError):
+        return fill_template(template, chunk_index=chunk, file_index=file)
+    except ValueError:
         return template
 
 
@@ -198,9 +204,14 @@ def locate_videos(root: Path, meta: Meta, episodes: Iterable[int], log: ProblemL
 
     out = {}
     for key, paths in by_key.items():
-        usable = [path for path in paths if not is_lfs_pointer(path)]
-        if len(usable) < len(paths):
-            log.add(key, f"{len(paths) - len(usable)} of {len(paths)} videos are Git-LFS pointers; hint: git lfs pull")
+        readable = [path for path in paths if path.is_file() and os.access(path, os.R_OK)]
+        if len(readable) < len(paths):
+            first = min(set(paths) - set(readable)).relative_to(root).as_posix()
+            log.add(key, f"{len(paths) - len(readable)} of {len(paths)} videos cannot be read, first {first}")
+        usable = [path for path in readable if not is_lfs_pointer(path)]
+        if len(usable) < len(readable):
+            pointers = len(readable) - len(usable)
+            log.add(key, f"{pointers} of {len(paths)} videos are Git-LFS pointers; hint: git lfs pull")
         present = _episodes_with_video(key, usable, meta, episodes)
         absent = set(episodes) - present
         if absent:

@@ -59,11 +59,14 @@ class Meta:
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is what Git-LFS leaves in a file's place."""
-    if path.stat().st_size > 1024:
+    """Whether the file is what Git-LFS leaves in a file's place; not so for one that cannot be read."""
+    try:
+        if path.stat().st_size > 1024:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_LFS_PREFIX)) == _LFS_PREFIX
+    except OSError:
         return False
-    with path.open("rb") as file:
-        return file.read(len(_LFS_PREFIX)) == _LFS_PREFIX
 
 
 def read_meta(root: Path, log: ProblemLog) -> Meta:
@@ -104,7 +107,9 @@ def _read_info(path: Path, log: ProblemLog) -> dict[str, Any]:
         raise DataError(f"open: {path} {_LFS_HINT}")
     try:
         info = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"open: {path} cannot be read: {error}") from error
+    except ValueError as error:
         raise DataError(f"open: {path} is not JSON: {error}") from error
     if not isinstance(info, dict):
         raise DataError(f"open: {path} holds a {type(info).__name__}, expected an object")
@@ -169,7 +174,12 @@ def _json_lines(path: Path, log: ProblemLog) -> Iterator[tuple[str, dict[str, An
     if is_lfs_pointer(path):
         log.add(where, _LFS_HINT)
         return
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        log.add(where, f"cannot be read: {error}")
+        return
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -204,6 +214,20 @@ def _read_episodes_jsonl(root: Path, log: ProblemLog) -> dict[int, ListedEpisode
             log.add(where, f"lists episode {index} again; the last one is used")
         listed[index] = ListedEpisode(length if isinstance(length, int) else None, _strings(line.get("tasks")))
     return listed
+
+
+def fill_template(template: str, **numbers: int) -> str:
+    """A path of info.json with its fields filled in.
+
+    Raises
+    ------
+    ValueError
+        The template is none, or asks for other fields.
+    """
+    try:
+        return template.format(**numbers)
+    except (KeyError, IndexError, AttributeError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def _strings(value: Any) -> tuple[str, ...]:
