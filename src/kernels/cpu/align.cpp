@@ -24,15 +24,17 @@ struct Plan {
     constexpr std::int64_t kFarCache = 24 << 20;
     std::int64_t read = 0;
     std::int64_t written = 0;
+    std::int64_t checked = 0;
     for (std::size_t s = 0; s < args.streams.size(); ++s) {
       const AlignStream& stream = args.streams[s];
       read += stream.columns * static_cast<std::int64_t>(size_of(stream.dtype)) + 32;
       written += stream.columns * static_cast<std::int64_t>(size_of(stream.out_dtype));
+      if (args.check_data) checked += stream.samples * static_cast<std::int64_t>(size_of(args.time));
     }
     row_tiles = (args.targets + kTile - 1) / kTile;
     tile = (args.targets + row_tiles - 1) / row_tiles;
-    const std::int64_t tile_bytes = tile * (read + written);
-    grain = (kGrainBytes + tile_bytes - 1) / tile_bytes;
+    const std::int64_t item_bytes = tile * (read + written) + checked / row_tiles;
+    grain = (kGrainBytes + item_bytes - 1) / item_bytes;
     ahead = read + written > kNearCache / args.targets / args.batch;
     bypass = written > kFarCache / args.targets / args.batch;
   }

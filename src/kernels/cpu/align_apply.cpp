@@ -74,7 +74,6 @@ class Prefetch {
   explicit Prefetch(const Store& store)
       : store_(store),
         bytes_(store.stream.columns * static_cast<std::int64_t>(size_of(store.stream.dtype))),
-        samples_(store.stream.place.interp == Interp::linear ? 2 : 1),
         each_(store.ahead && bytes_ > kNarrow) {
     if (!store.ahead || each_) return;
     for (std::int64_t r = 0; r < store.count; ++r) fetch(r);
@@ -90,15 +89,17 @@ class Prefetch {
   static constexpr std::int64_t kMost = 4096;  // The processor itself follows longer runs.
 
   ROBOCACHE_SIMD void fetch(std::int64_t r) const {
-    for (std::int64_t sample = 0; sample < samples_; ++sample) {
-      const std::byte* const from = store_.sample(store_.rows[r].index + sample);
+    const Row& row = store_.rows[r];
+    if (row.store == Placement::Store::fill) return;
+    const std::int64_t last = row.store == Placement::Store::blend ? row.index + 1 : row.index;
+    for (std::int64_t index = row.index; index <= last; ++index) {
+      const std::byte* const from = store_.sample(index);
       for (std::int64_t d = 0; d < bytes_ && d < kMost; d += 64) __builtin_prefetch(from + d);
     }
   }
 
   const Store& store_;
   std::int64_t bytes_;
-  std::int64_t samples_;
   bool each_;
 };
 
