@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cache=$1/CMakeCache.txt
-if ! grep -q '^CMAKE_CUDA_COMPILER:[A-Z]*=/' "$cache"; then
-  echo "SKIPPED: no nvcc, no kernel was compiled for sm_80, sm_90 and sm_100"
+if ! grep -q '^ROBOCACHE_HAS_CUDA:INTERNAL=1' "$cache"; then
+  echo "SKIPPED: no nvcc (13.0 or newer), no kernel was compiled for sm_80, sm_90 and sm_100"
   exit 0
 fi
 count=0

@@ -5,8 +5,9 @@
 #   tests/install/run.sh BUILD SCRATCH
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-build=$1
-scratch=$2
+build=$(realpath "$1")
+mkdir -p "$2"
+scratch=$(realpath "$2")
 
 consume() { # NAME BUILD
   local prefix=$scratch/$1/prefix
