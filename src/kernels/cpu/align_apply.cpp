@@ -85,7 +85,7 @@ class Prefetch {
   }
 
  private:
-  static constexpr std::int64_t kNarrow = 128;
+  static constexpr std::int64_t kNarrow = 512;
   static constexpr std::int64_t kMost = 4096;  // The processor itself follows longer runs.
 
   ROBOCACHE_SIMD void fetch(std::int64_t r) const {
