@@ -95,6 +95,30 @@ ROBOCACHE_HD bool exceeds(T later, T earlier, std::int64_t limit_ns) {
   return limit_ns != kNoLimit && Clock<T>::longer_than(later, earlier, limit_ns);
 }
 
+/// A target between samples i and i + 1, off both: s0 < t < s1. `nearest` leaves index i + 1 where that one is nearer; of its
+/// duplicates the last counts.
+template <class T>
+ROBOCACHE_HD Placement place_between(std::int64_t i, T s0, T s1, T t, const PlaceOptions& o) {
+  using C = Clock<T>;
+  Placement p;
+  p.store = Placement::Store::copy;
+  p.index = i;
+  p.age_ns = C::age_ns(t, s0);
+  bool too_old = exceeds(t, s0, o.max_age_ns);
+  if (o.interp == Interp::nearest) {
+    if (!C::not_longer(t, s0, s1, t)) {
+      p.index = i + 1;
+      too_old = exceeds(s1, t, o.max_age_ns);
+    }
+  } else if (o.interp != Interp::hold) {
+    p.store = Placement::Store::blend;
+    p.weight = C::elapsed(t, s0) / C::elapsed(s1, s0);
+    too_old = too_old && exceeds(s1, t, o.max_age_ns);
+  }
+  p.valid = !too_old && !exceeds(s1, s0, o.max_gap_ns);
+  return p;
+}
+
 /// `i` is the last of the n samples at or before t, or -1. Reads stamps i and i + 1 only, and more of them solely among
 /// duplicates and when extrapolating.
 template <class T, class Stamp>
@@ -117,9 +141,14 @@ ROBOCACHE_HD Placement place(const Stamp& stamp, std::int64_t n, std::int64_t i,
     return p;
   }
   const T s0 = stamp(i);
-  p.age_ns = C::age_ns(t, s0);
   const bool exact = t == s0;
-  if (i + 1 >= n && !exact && o.interp != Interp::hold) {
+  if (i + 1 < n && !exact) {
+    p = place_between(i, s0, stamp(i + 1), t, o);
+    if (p.index != i) p.index = last_duplicate<T>(stamp, n, i + 1);
+    return p;
+  }
+  p.age_ns = C::age_ns(t, s0);
+  if (!exact && o.interp != Interp::hold) {
     const std::int64_t interval =
         o.after.policy == Outside::Policy::extrapolate ? first_at_or_after<T>(stamp, 0, n, s0) - 1 : -1;
     place_outside(stamp, n - 1, interval, t, o.after, o.interp, p);
@@ -127,24 +156,7 @@ ROBOCACHE_HD Placement place(const Stamp& stamp, std::int64_t n, std::int64_t i,
   }
   p.store = Placement::Store::copy;
   p.index = i;
-  p.valid = true;
-  if (exact) return p;
-  bool too_old = exceeds(t, s0, o.max_age_ns);
-  if (i + 1 < n) {
-    const T s1 = stamp(i + 1);
-    if (o.interp == Interp::nearest) {
-      if (!C::not_longer(t, s0, s1, t)) {
-        p.index = last_duplicate<T>(stamp, n, i + 1);
-        too_old = exceeds(s1, t, o.max_age_ns);
-      }
-    } else if (o.interp != Interp::hold) {
-      p.store = Placement::Store::blend;
-      p.weight = interval_weight(t, s0, s1);
-      too_old = too_old && exceeds(s1, t, o.max_age_ns);
-    }
-    if (exceeds(s1, s0, o.max_gap_ns)) p.valid = false;
-  }
-  if (too_old) p.valid = false;
+  p.valid = exact || !exceeds(t, s0, o.max_age_ns);
   return p;
 }
 

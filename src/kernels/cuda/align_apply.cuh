@@ -8,12 +8,28 @@
 // Step 2 of align: source rows to output rows, in chunks of 1 to 16 bytes.
 namespace robocache::cuda {
 
-/// What one output row is made of.
-struct Step {
+/// What one output row is made of, in one 16-byte access.
+struct alignas(16) Step {
   std::int64_t source;  ///< byte offset of the sample in the segment; fill: the element's bits, repeated
-  double weight;
-  float weight_f32;
-  Placement::Store store;
+  float weight;
+  std::uint32_t store;  ///< Placement::Store
+
+  [[nodiscard]] __device__ __forceinline__ bool is(Placement::Store kind) const {
+    return store == static_cast<std::uint32_t>(kind);
+  }
+};
+
+__device__ __forceinline__ Step make_step(std::int64_t source, float weight, Placement::Store store) {
+  return {source, weight, static_cast<std::uint32_t>(store)};
+}
+
+/// The rows that a block stores.
+struct Tile {
+  const Step* steps;      ///< in shared memory
+  const double* weights;  ///< the same weights in f64
+  const char* values;     ///< of the segment
+  char* out;              ///< of the first row
+  std::uint32_t rows;
 };
 
 template <int Width>
@@ -39,63 +55,58 @@ struct ChunkOf<1> {
   using type = unsigned char;
 };
 
-/// a + w * (b - a) on a 32-bit word of two 16-bit floats or one f32.
-__device__ __forceinline__ float2 lerp(float2 a, float2 b, float w) {
-  return {a.x + w * (b.x - a.x), a.y + w * (b.y - a.y)};
-}
+/// a + w * (b - a) on words: two 16-bit floats, an f32 or an f64.
 struct Bf16Words {
-  __device__ static unsigned blend(unsigned a, unsigned b, const Step& step) {
-    const auto wide = [](unsigned u) { return float2{__uint_as_float(u << 16), __uint_as_float(u & 0xffff0000u)}; };
-    const float2 r = lerp(wide(a), wide(b), step.weight_f32);
-    const __nv_bfloat162 packed = __floats2bfloat162_rn(r.x, r.y);
+  using Weight = float;
+  __device__ static unsigned blend(unsigned a, unsigned b, float w) {
+    const float low = __uint_as_float(a << 16);
+    const float high = __uint_as_float(a & 0xffff0000u);
+    const __nv_bfloat162 packed = __floats2bfloat162_rn(low + w * (__uint_as_float(b << 16) - low),
+                                                        high + w * (__uint_as_float(b & 0xffff0000u) - high));
     return reinterpret_cast<const unsigned&>(packed);
   }
 };
 struct F16Words {
-  __device__ static unsigned blend(unsigned a, unsigned b, const Step& step) {
-    const auto wide = [](unsigned u) { return __half22float2(reinterpret_cast<const __half2&>(u)); };
-    const float2 r = lerp(wide(a), wide(b), step.weight_f32);
-    const __half2 packed = __floats2half2_rn(r.x, r.y);
+  using Weight = float;
+  __device__ static unsigned blend(unsigned a, unsigned b, float w) {
+    const float2 from = __half22float2(reinterpret_cast<const __half2&>(a));
+    const float2 to = __half22float2(reinterpret_cast<const __half2&>(b));
+    const __half2 packed = __floats2half2_rn(from.x + w * (to.x - from.x), from.y + w * (to.y - from.y));
     return reinterpret_cast<const unsigned&>(packed);
   }
 };
 struct F32Words {
-  __device__ static unsigned blend(unsigned a, unsigned b, const Step& step) {
+  using Weight = float;
+  __device__ static unsigned blend(unsigned a, unsigned b, float w) {
     const float from = __uint_as_float(a);
-    return __float_as_uint(from + step.weight_f32 * (__uint_as_float(b) - from));
+    return __float_as_uint(from + w * (__uint_as_float(b) - from));
   }
 };
 struct F64Words {
-  __device__ static uint2 blend(uint2 a, uint2 b, const Step& step) {
+  using Weight = double;
+  __device__ static uint2 blend(uint2 a, uint2 b, double w) {
     const double from = __hiloint2double(static_cast<int>(a.y), static_cast<int>(a.x));
     const double to = __hiloint2double(static_cast<int>(b.y), static_cast<int>(b.x));
-    const double r = from + step.weight * (to - from);
+    const double r = from + w * (to - from);
     return {static_cast<unsigned>(__double2loint(r)), static_cast<unsigned>(__double2hiint(r))};
   }
 };
 
-template <class Words>
-__device__ __forceinline__ unsigned blend(unsigned a, unsigned b, const Step& step) {
-  return Words::blend(a, b, step);
-}
-template <class Words>
-__device__ __forceinline__ unsigned short blend(unsigned short a, unsigned short b, const Step& step) {
-  return static_cast<unsigned short>(Words::blend(a, b, step));
-}
-template <class Words>
-__device__ __forceinline__ unsigned char blend(unsigned char a, unsigned char, const Step&) {
-  return a;  // one-byte types are never blended
-}
-template <class Words>
-__device__ __forceinline__ uint2 blend(uint2 a, uint2 b, const Step& step) {
-  if constexpr (std::is_same_v<Words, F64Words>) return F64Words::blend(a, b, step);
-  else return {Words::blend(a.x, b.x, step), Words::blend(a.y, b.y, step)};
-}
-template <class Words>
-__device__ __forceinline__ uint4 blend(uint4 a, uint4 b, const Step& step) {
-  const uint2 low = blend<Words>(uint2{a.x, a.y}, uint2{b.x, b.y}, step);
-  const uint2 high = blend<Words>(uint2{a.z, a.w}, uint2{b.z, b.w}, step);
-  return {low.x, low.y, high.x, high.y};
+template <class Words, class Chunk>
+__device__ __forceinline__ Chunk blend(Chunk a, Chunk b, typename Words::Weight w) {
+  if constexpr (sizeof(Chunk) == 16) {
+    const uint2 low = blend<Words>(uint2{a.x, a.y}, uint2{b.x, b.y}, w);
+    const uint2 high = blend<Words>(uint2{a.z, a.w}, uint2{b.z, b.w}, w);
+    return {low.x, low.y, high.x, high.y};
+  } else if constexpr (std::is_same_v<Words, F64Words>) {
+    return F64Words::blend(a, b, w);
+  } else if constexpr (sizeof(Chunk) == 8) {
+    return {Words::blend(a.x, b.x, w), Words::blend(a.y, b.y, w)};
+  } else if constexpr (sizeof(Chunk) > 1) {
+    return static_cast<Chunk>(Words::blend(a, b, w));
+  } else {
+    return a;  // one-byte types are never blended
+  }
 }
 
 /// The bits of a fill value, repeated over a chunk.
@@ -103,79 +114,117 @@ template <class Chunk>
 __device__ __forceinline__ Chunk repeat(std::int64_t bits) {
   const auto low = static_cast<unsigned>(bits);
   const auto high = static_cast<unsigned>(bits >> 32);
-  if constexpr (sizeof(Chunk) == 16) return {low, high, low, high};
-  else if constexpr (sizeof(Chunk) == 8) return {low, high};
-  else return static_cast<Chunk>(low);
+  if constexpr (sizeof(Chunk) == 16)
+    return {low, high, low, high};
+  else if constexpr (sizeof(Chunk) == 8)
+    return {low, high};
+  else
+    return static_cast<Chunk>(low);
 }
 
-/// One tile of one stream. Pitches are bytes.
-struct Rows {
-  const Step* steps;  ///< of the rows, in shared memory
-  const char* values;
-  char* out;
-  std::int64_t value_pitch, value_chunk, out_pitch;
+/// One chunk of a row: what is read, and what is stored.
+template <class Chunk>
+struct Pair {
+  Chunk a, b;
 };
 
-/// Writes `rows` rows of `chunks` chunks each; called by every thread of the block. Index is wide enough for a row and for
-/// the number of rows.
-template <class Words, int Width, class Index>
-__device__ __forceinline__ void apply_chunks(const Rows& tile, Index rows, Index chunks) {
-  using Chunk = typename ChunkOf<Width>::type;
-  constexpr int kInFlight = 2;
-  const Index threads = kAlignThreads;
-  const Index row_step = threads / chunks;
-  const Index chunk_step = threads % chunks;
-  Index row = static_cast<Index>(threadIdx.x) / chunks;
-  Index chunk = static_cast<Index>(threadIdx.x) % chunks;
-  while (row < rows) {
-    Chunk a[kInFlight] = {};
-    Chunk b[kInFlight] = {};
-    Index rows_of[kInFlight];
-    Index chunks_of[kInFlight];
-#pragma unroll
-    for (int k = 0; k < kInFlight; ++k) {
-      rows_of[k] = row;
-      chunks_of[k] = chunk;
-      if (row < rows) {
-        const Step& step = tile.steps[row];
-        const char* source = tile.values + step.source + chunk * tile.value_chunk;
-        if (step.store != Placement::Store::fill) a[k] = __ldg(reinterpret_cast<const Chunk*>(source));
-        if (step.store == Placement::Store::blend) {
-          b[k] = __ldg(reinterpret_cast<const Chunk*>(source + tile.value_pitch));
-        }
-      }
-      row += row_step;
-      chunk += chunk_step;
-      if (chunk >= chunks) {
-        chunk -= chunks;
-        ++row;
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kInFlight; ++k) {
-      if (rows_of[k] >= rows) break;
-      const Step& step = tile.steps[rows_of[k]];
-      Chunk result = a[k];
-      if (step.store == Placement::Store::blend) result = blend<Words>(a[k], b[k], step);
-      if (step.store == Placement::Store::fill) result = repeat<Chunk>(step.source);
-      *reinterpret_cast<Chunk*>(tile.out + rows_of[k] * tile.out_pitch + chunks_of[k] * Width) = result;
+template <class Chunk>
+__device__ __forceinline__ Pair<Chunk> load_pair(const AlignPlan& plan, const Step& step, const char* source) {
+  Pair<Chunk> pair{};
+  if (!step.is(Placement::Store::fill)) pair.a = __ldg(reinterpret_cast<const Chunk*>(source));
+  if (step.is(Placement::Store::blend)) pair.b = __ldg(reinterpret_cast<const Chunk*>(source + plan.value_pitch));
+  return pair;
+}
+
+template <class Words, class Chunk>
+__device__ __forceinline__ Chunk stored(const Tile& tile, std::uint32_t row, const Step& step,
+                                        const Pair<Chunk>& pair) {
+  if (step.is(Placement::Store::blend)) {
+    if constexpr (std::is_same_v<typename Words::Weight, double>) {
+      return blend<Words>(pair.a, pair.b, tile.weights[row]);
+    } else {
+      return blend<Words>(pair.a, pair.b, step.weight);
     }
   }
+  return step.is(Placement::Store::fill) ? repeat<Chunk>(step.source) : pair.a;
+}
+
+/// Rows of more than 32 chunks: a warp takes a row, a lane every 32nd chunk of it. `Contiguous`: the chunks of a sample lie
+/// side by side.
+template <class Words, int Width, bool Contiguous>
+__device__ __forceinline__ void apply_wide(const AlignPlan& plan, const Tile& tile) {
+  using Chunk = typename ChunkOf<Width>::type;
+  constexpr std::uint32_t kInFlight = Width == 16 ? 2 : 4;
+  const std::uint32_t lane = threadIdx.x % 32;
+  const std::int64_t chunk_step = Contiguous ? Width : plan.value_chunk;
+  for (std::uint32_t row = threadIdx.x / 32; row < tile.rows; row += kAlignThreads / 32) {
+    const Step step = tile.steps[row];
+    const char* source = tile.values + step.source + lane * chunk_step;
+    char* out = tile.out + row * plan.out_pitch + lane * Width;
+    for (std::uint32_t chunk = lane; chunk < plan.chunks; chunk += 32 * kInFlight) {
+      Pair<Chunk> pairs[kInFlight];
+#pragma unroll
+      for (std::uint32_t k = 0; k < kInFlight; ++k) {
+        if (chunk + 32 * k < plan.chunks) pairs[k] = load_pair<Chunk>(plan, step, source + 32 * k * chunk_step);
+      }
+#pragma unroll
+      for (std::uint32_t k = 0; k < kInFlight; ++k) {
+        if (chunk + 32 * k >= plan.chunks) break;
+        *reinterpret_cast<Chunk*>(out + 32 * k * Width) = stored<Words>(tile, row, step, pairs[k]);
+      }
+      source += 32 * kInFlight * chunk_step;
+      out += 32 * kInFlight * Width;
+    }
+  }
+}
+
+/// Rows of up to 32 chunks: 2^lane_bits lanes take a row, a chunk each.
+template <class Words, int Width, bool Contiguous>
+__device__ __forceinline__ void apply_narrow(const AlignPlan& plan, const Tile& tile) {
+  using Chunk = typename ChunkOf<Width>::type;
+  constexpr std::uint32_t kInFlight = Width == 16 ? 2 : 4;
+  const std::uint32_t chunk = threadIdx.x & ((1u << plan.lane_bits) - 1);
+  if (chunk >= plan.chunks) return;
+  const std::uint32_t row_step = kAlignThreads >> plan.lane_bits;
+  const char* const values = tile.values + chunk * (Contiguous ? Width : plan.value_chunk);
+  char* const out = tile.out + chunk * Width;
+  for (std::uint32_t row = threadIdx.x >> plan.lane_bits; row < tile.rows; row += kInFlight * row_step) {
+    Step steps[kInFlight];
+    Pair<Chunk> pairs[kInFlight];
+#pragma unroll
+    for (std::uint32_t k = 0; k < kInFlight; ++k) {
+      // Past the end: the last row once more, which costs no branch.
+      steps[k] = tile.steps[min(row + k * row_step, tile.rows - 1)];
+      pairs[k] = load_pair<Chunk>(plan, steps[k], values + steps[k].source);
+    }
+#pragma unroll
+    for (std::uint32_t k = 0; k < kInFlight; ++k) {
+      const std::uint32_t at = row + k * row_step;
+      if (at >= tile.rows) break;
+      *reinterpret_cast<Chunk*>(out + at * plan.out_pitch) = stored<Words>(tile, at, steps[k], pairs[k]);
+    }
+  }
+}
+
+template <class Words, int Width, bool Contiguous>
+__device__ __forceinline__ void apply_words(const AlignPlan& plan, const Tile& tile) {
+  if (plan.chunks > 32) return apply_wide<Words, Width, Contiguous>(plan, tile);
+  apply_narrow<Words, Width, Contiguous>(plan, tile);
 }
 
 /// Integers and bools are only ever copied or filled, which any kind of word does.
-template <int Width, class Index>
-__device__ __forceinline__ void apply_width(DType dtype, const Rows& tile, Index rows, Index chunks) {
+template <int Width, bool Contiguous>
+__device__ __forceinline__ void apply_width(const AlignPlan& plan, const Tile& tile) {
   if constexpr (Width >= 8) {
-    if (dtype == DType::f64) return apply_chunks<F64Words, Width>(tile, rows, chunks);
+    if (plan.dtype == DType::f64) return apply_words<F64Words, Width, Contiguous>(plan, tile);
   }
   if constexpr (Width >= 4) {
-    if (dtype == DType::f32) return apply_chunks<F32Words, Width>(tile, rows, chunks);
+    if (plan.dtype == DType::f32) return apply_words<F32Words, Width, Contiguous>(plan, tile);
   }
   if constexpr (Width >= 2) {
-    if (dtype == DType::f16) return apply_chunks<F16Words, Width>(tile, rows, chunks);
+    if (plan.dtype == DType::f16) return apply_words<F16Words, Width, Contiguous>(plan, tile);
   }
-  apply_chunks<Bf16Words, Width>(tile, rows, chunks);
+  apply_words<Bf16Words, Width, Contiguous>(plan, tile);
 }
 
 }  // namespace robocache::cuda

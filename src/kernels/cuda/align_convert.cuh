@@ -1,156 +1,169 @@
 #pragma once
 
 #include "kernels/cuda/align_apply.cuh"
+#include "math/convert.hpp"
 #include "math/quaternion.hpp"
 
-// Step 2 of align, element by element: where the output's dtype is not the samples', where there is scale or bias, slerp.
+// Step 2 of align, element by element: where the output's dtype is not the samples', where there is scale or bias,
+// slerp.
 namespace robocache::cuda {
 
-/// Rounding to odd before rounding to a format at least two bits narrower makes the two roundings one.
-__device__ __forceinline__ float to_odd(double x) {
-  const float f = __double2float_rz(x);
-  return static_cast<double>(f) == x || x != x ? f : __uint_as_float(__float_as_uint(f) | 1u);
-}
-__device__ __forceinline__ double to_odd(std::int64_t x) {
-  const double d = __ll2double_rz(x);
-  return static_cast<std::int64_t>(d) == x ? d : __longlong_as_double(__double_as_longlong(d) | 1);
-}
-__device__ __forceinline__ double to_odd(std::uint64_t x) {
-  const double d = __ull2double_rz(x);
-  return static_cast<std::uint64_t>(d) == x ? d : __longlong_as_double(__double_as_longlong(d) | 1);
-}
-
-template <class T>
-__device__ __forceinline__ T element(const char* p) {
-  return __ldg(reinterpret_cast<const T*>(p));
-}
-
-/// An element in the type that it is computed in; `exact64`: 64-bit integers are rounded to nearest, else to odd.
-template <class Compute>
-__device__ __forceinline__ Compute load_element(DType dtype, const char* p, bool nearest) {
+/// Calls f.operator()<T>() with the element type of `dtype`; bools are bytes.
+template <class F>
+__device__ __forceinline__ auto with_type(DType dtype, const F& f) {
   switch (dtype) {
-    case DType::f64: return static_cast<Compute>(element<double>(p));
-    case DType::f32: return static_cast<Compute>(element<float>(p));
-    case DType::f16: return static_cast<Compute>(__half2float(__ushort_as_half(element<unsigned short>(p))));
-    case DType::bf16: return static_cast<Compute>(__uint_as_float(static_cast<unsigned>(element<unsigned short>(p)) << 16));
-    case DType::i64: {
-      const auto x = static_cast<std::int64_t>(element<long long>(p));
-      return std::is_same_v<Compute, float> || nearest ? static_cast<Compute>(x) : static_cast<Compute>(to_odd(x));
-    }
-    case DType::u64: {
-      const auto x = static_cast<std::uint64_t>(element<unsigned long long>(p));
-      return std::is_same_v<Compute, float> || nearest ? static_cast<Compute>(x) : static_cast<Compute>(to_odd(x));
-    }
-    case DType::i32: return static_cast<Compute>(element<int>(p));
-    case DType::u32: return static_cast<Compute>(element<unsigned>(p));
-    case DType::i16: return static_cast<Compute>(element<short>(p));
-    case DType::u16: return static_cast<Compute>(element<unsigned short>(p));
-    case DType::i8: return static_cast<Compute>(element<signed char>(p));
-    case DType::u8: return static_cast<Compute>(element<unsigned char>(p));
-    case DType::boolean: return static_cast<Compute>(element<unsigned char>(p) != 0);
+    case DType::f64:
+      return f.template operator()<double>();
+    case DType::f32:
+      return f.template operator()<float>();
+    case DType::f16:
+      return f.template operator()<f16>();
+    case DType::bf16:
+      return f.template operator()<bf16>();
+    case DType::i64:
+      return f.template operator()<std::int64_t>();
+    case DType::i32:
+      return f.template operator()<std::int32_t>();
+    case DType::i16:
+      return f.template operator()<std::int16_t>();
+    case DType::i8:
+      return f.template operator()<std::int8_t>();
+    case DType::u64:
+      return f.template operator()<std::uint64_t>();
+    case DType::u32:
+      return f.template operator()<std::uint32_t>();
+    case DType::u16:
+      return f.template operator()<std::uint16_t>();
+    case DType::u8:
+      return f.template operator()<std::uint8_t>();
+    case DType::boolean:
+      break;
   }
-  return Compute{};
+  return f.template operator()<bool>();
 }
 
-__device__ __forceinline__ float to_float(float x) { return x; }
-__device__ __forceinline__ float to_float(double x) { return to_odd(x); }
+template <class C>
+__device__ __forceinline__ C load_element(DType dtype, const char* p) {
+  return with_type(dtype, [p]<class T>() {
+    if constexpr (std::is_same_v<T, bool>)
+      return widened<C>(*reinterpret_cast<const std::uint8_t*>(p) != 0);
+    else
+      return widened<C>(*reinterpret_cast<const T*>(p));
+  });
+}
 
-/// The bits of x in a float dtype, rounded once.
-template <class Compute>
-__device__ __forceinline__ std::uint64_t float_bits(DType dtype, Compute x) {
+/// Stores a computed value in a float dtype.
+template <class C>
+__device__ __forceinline__ void store_element(DType dtype, char* p, C value) {
   switch (dtype) {
-    case DType::f64: return static_cast<std::uint64_t>(__double_as_longlong(static_cast<double>(x)));
-    case DType::f32: return __float_as_uint(static_cast<float>(x));
-    case DType::f16: return __half_as_ushort(__float2half_rn(to_float(x)));
-    default: return __bfloat16_as_ushort(__float2bfloat16_rn(to_float(x)));
+    case DType::f64:
+      *reinterpret_cast<double*>(p) = static_cast<double>(value);
+      break;
+    case DType::f32:
+      *reinterpret_cast<float*>(p) = static_cast<float>(value);
+      break;
+    case DType::f16:
+      *reinterpret_cast<f16*>(p) = narrowed<f16>(value);
+      break;
+    default:
+      *reinterpret_cast<bf16*>(p) = narrowed<bf16>(value);
+      break;
   }
-}
-
-__device__ __forceinline__ void store_element(DType dtype, char* p, std::uint64_t bits) {
-  switch (size_of(dtype)) {
-    case 8: *reinterpret_cast<std::uint64_t*>(p) = bits; break;
-    case 4: *reinterpret_cast<std::uint32_t*>(p) = static_cast<std::uint32_t>(bits); break;
-    default: *reinterpret_cast<std::uint16_t*>(p) = static_cast<std::uint16_t>(bits); break;
-  }
-}
-
-/// x as an integer of `dtype`: NaN is 0, fractions are dropped, too large saturates.
-__device__ __forceinline__ std::uint64_t integer_bits(DType dtype, double x) {
-  if (x != x) return 0;
-  if (dtype == DType::boolean) return x != 0;
-  if (dtype == DType::u64) return __double2ull_rz(x);
-  const int bits = 8 * static_cast<int>(size_of(dtype));
-  if (dtype >= DType::u64) return __double2ull_rz(fmin(fmax(x, 0.0), ldexp(1.0, bits) - 1));
-  if (dtype == DType::i64) return static_cast<std::uint64_t>(__double2ll_rz(x));
-  const double limit = ldexp(1.0, bits - 1);
-  return static_cast<std::uint64_t>(__double2ll_rz(fmin(fmax(x, -limit), limit - 1)));
 }
 
 /// The bits of a fill value, repeated over 64 bits.
-__device__ __noinline__ std::int64_t fill_bits(DType dtype, double x) {
-  std::uint64_t bits = is_float(dtype) ? float_bits(dtype, x) : integer_bits(dtype, x);
-  for (int size = 8 * static_cast<int>(size_of(dtype)); size < 64; size *= 2) {
-    bits &= (std::uint64_t{1} << size) - 1;
-    bits |= bits << size;
-  }
-  return static_cast<std::int64_t>(bits);
+__device__ __noinline__ inline std::int64_t fill_bits(DType dtype, double value) {
+  return with_type(dtype, [value]<class T>() {
+    const T element = filled<T>(value);
+    std::int64_t bits = 0;
+    for (std::size_t i = 0; i < sizeof(bits); i += sizeof(T))
+      memcpy(reinterpret_cast<char*>(&bits) + i, &element, sizeof(T));
+    return bits;
+  });
 }
 
-/// Element by element; `Compute` is double for f64 samples and for integers without scale and bias.
-template <class Compute>
-__device__ __forceinline__ void convert(const AlignStream& stream, const Rows& tile, std::int64_t rows) {
+/// Writes the fill of one element from its repeated bits.
+__device__ __forceinline__ void store_fill(DType dtype, char* p, std::int64_t bits) {
+  switch (size_of(dtype)) {
+    case 8:
+      *reinterpret_cast<std::int64_t*>(p) = bits;
+      break;
+    case 4:
+      *reinterpret_cast<std::int32_t*>(p) = static_cast<std::int32_t>(bits);
+      break;
+    default:
+      *reinterpret_cast<std::int16_t*>(p) = static_cast<std::int16_t>(bits);
+      break;
+  }
+}
+
+template <class C>
+__device__ __forceinline__ C scaled(const AlignStream& stream, std::int64_t column, C value) {
+  if (stream.scale != nullptr) value = value * static_cast<C>(__ldg(stream.scale + column));
+  if (stream.bias != nullptr) value = value + static_cast<C>(__ldg(stream.bias + column));
+  return value;
+}
+
+/// One thread for each element; C is the type it is computed in.
+template <class C>
+__device__ __forceinline__ void convert_rows(const AlignPlan& plan, const AlignStream& stream, const Tile& tile) {
   const auto out_size = static_cast<std::int64_t>(size_of(stream.out_dtype));
-  const bool nearest = stream.out_dtype == DType::f64;
-  for (std::int64_t i = threadIdx.x; i < rows * stream.columns; i += kAlignThreads) {
+  for (std::int64_t i = threadIdx.x; i < tile.rows * stream.columns; i += kAlignThreads) {
     const std::int64_t row = i / stream.columns;
     const std::int64_t column = i - row * stream.columns;
-    const Step& step = tile.steps[row];
-    std::uint64_t bits = static_cast<std::uint64_t>(step.source);
-    if (step.store != Placement::Store::fill) {
-      const char* source = tile.values + step.source + column * tile.value_chunk;
-      Compute x = load_element<Compute>(stream.dtype, source, nearest);
-      if (step.store == Placement::Store::blend) {
-        const Compute next = load_element<Compute>(stream.dtype, source + tile.value_pitch, nearest);
-        x = x + static_cast<Compute>(step.weight) * (next - x);
-      }
-      if (stream.scale != nullptr) x = x * static_cast<Compute>(__ldg(stream.scale + column));
-      if (stream.bias != nullptr) x = x + static_cast<Compute>(__ldg(stream.bias + column));
-      bits = float_bits(stream.out_dtype, x);
+    const Step step = tile.steps[row];
+    char* const out = tile.out + row * plan.out_pitch + column * out_size;
+    if (step.is(Placement::Store::fill)) {
+      store_fill(stream.out_dtype, out, step.source);
+      continue;
     }
-    store_element(stream.out_dtype, tile.out + row * tile.out_pitch + column * out_size, bits);
+    const char* source = tile.values + step.source + column * plan.value_chunk;
+    C value = load_element<C>(stream.dtype, source);
+    if (step.is(Placement::Store::blend)) {
+      const C next = load_element<C>(stream.dtype, source + plan.value_pitch);
+      value = value + static_cast<C>(tile.weights[row]) * (next - value);
+    }
+    store_element(stream.out_dtype, out, scaled(stream, column, value));
   }
 }
 
 __device__ __forceinline__ Quaternion load_quaternion(DType dtype, const char* p, std::int64_t pitch) {
   Quaternion q;
-  for (int i = 0; i < 4; ++i) q.c[i] = load_element<double>(dtype, p + i * pitch, true);
+  for (int i = 0; i < 4; ++i) q.c[i] = load_element<double>(dtype, p + i * pitch);
   return q;
 }
 
 /// One thread for each quaternion.
-__device__ __forceinline__ void slerp_rows(const AlignStream& stream, const Rows& tile, std::int64_t rows) {
+__device__ __noinline__ inline void slerp_rows(const AlignPlan& plan, const AlignStream& stream, const Tile& tile) {
   const auto out_size = static_cast<std::int64_t>(size_of(stream.out_dtype));
   const std::int64_t groups = stream.columns / 4;
-  for (std::int64_t k = threadIdx.x; k < rows * groups; k += kAlignThreads) {
+  for (std::int64_t k = threadIdx.x; k < tile.rows * groups; k += kAlignThreads) {
     const std::int64_t row = k / groups;
     const std::int64_t column = (k - row * groups) * 4;
-    const Step& step = tile.steps[row];
-    const char* source = tile.values + step.source + column * tile.value_chunk;
-    Quaternion q{};
-    if (step.store != Placement::Store::fill) q = load_quaternion(stream.dtype, source, tile.value_chunk);
-    if (step.store == Placement::Store::copy) q = normalized(q);
-    if (step.store == Placement::Store::blend) {
-      q = slerp(q, load_quaternion(stream.dtype, source + tile.value_pitch, tile.value_chunk), step.weight);
+    const Step step = tile.steps[row];
+    char* const out = tile.out + row * plan.out_pitch + column * out_size;
+    if (step.is(Placement::Store::fill)) {
+      for (int i = 0; i < 4; ++i) store_fill(stream.out_dtype, out + i * out_size, step.source);
+      continue;
+    }
+    const char* source = tile.values + step.source + column * plan.value_chunk;
+    Quaternion q = load_quaternion(stream.dtype, source, plan.value_chunk);
+    if (step.is(Placement::Store::blend)) {
+      q = slerp(q, load_quaternion(stream.dtype, source + plan.value_pitch, plan.value_chunk), tile.weights[row]);
+    } else {
+      q = normalized(q);
     }
     for (int i = 0; i < 4; ++i) {
-      double x = q.c[i];
-      if (stream.scale != nullptr) x = x * stream.scale[column + i];
-      if (stream.bias != nullptr) x = x + stream.bias[column + i];
-      const std::uint64_t bits =
-          step.store == Placement::Store::fill ? static_cast<std::uint64_t>(step.source) : float_bits(stream.out_dtype, x);
-      store_element(stream.out_dtype, tile.out + row * tile.out_pitch + (column + i) * out_size, bits);
+      store_element(stream.out_dtype, out + i * out_size, scaled(stream, column + i, q.c[i]));
     }
   }
+}
+
+__device__ __forceinline__ void apply_elements(const AlignPlan& plan, const AlignStream& stream, const Tile& tile) {
+  if (plan.interp == Interp::slerp) return slerp_rows(plan, stream, tile);
+  const bool wide = stream.dtype == DType::f64 || (!is_float(stream.dtype) && stream.out_dtype == DType::f64);
+  if (wide) return convert_rows<double>(plan, stream, tile);
+  convert_rows<float>(plan, stream, tile);
 }
 
 }  // namespace robocache::cuda

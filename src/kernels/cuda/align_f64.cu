@@ -2,8 +2,9 @@
 
 namespace robocache::cuda {
 
-template void launch_align<double>(const AlignParameters<4>&, std::int64_t, bool, void*);
-template void launch_align<double>(const AlignParameters<16>&, std::int64_t, bool, void*);
-template void launch_align<double>(const AlignParameters<64>&, std::int64_t, bool, void*);
+template void launch_align<double>(const AlignParameters<1>&, std::uint32_t, bool, void*);
+template void launch_align<double>(const AlignParameters<4>&, std::uint32_t, bool, void*);
+template void launch_align<double>(const AlignParameters<16>&, std::uint32_t, bool, void*);
+template void launch_align<double>(const AlignParameters<64>&, std::uint32_t, bool, void*);
 
 }  // namespace robocache::cuda

@@ -6,155 +6,223 @@
 
 namespace robocache::cuda {
 
-__device__ __forceinline__ void report(const FaultSink& sink, const Fault& fault) {
+/// Out of line, like all that a sound call never needs.
+__device__ __noinline__ inline void report(const FaultSink& sink, Fault::Code code, std::uint32_t stream,
+                                           std::uint32_t row, std::int64_t item) {
   if (sink.word == nullptr) return;
-  *static_cast<volatile std::uint64_t*>(sink.word) = fault.encode();
+  *static_cast<volatile std::uint64_t*>(sink.word) =
+      Fault{code, stream, row, static_cast<std::uint64_t>(item)}.encode();
   __threadfence_system();  // The host reads the flag first.
   *static_cast<volatile std::uint32_t*>(sink.flag) = sink.ticket;
 }
 
+/// What a block works on: a piece of a stream for a batch row.
+template <int N>
+struct Block {
+  const AlignParameters<N>& call;
+  std::uint32_t index;  ///< of the stream in the launch
+  std::uint32_t b;
+  std::uint32_t piece;
+
+  __device__ __forceinline__ const AlignPlan& plan() const { return call.plans[index]; }
+  __device__ __forceinline__ const AlignStream& stream() const { return call.streams[index]; }
+  __device__ __forceinline__ void fault(Fault::Code code, std::int64_t item) const {
+    report(call.sink, code, call.first_stream + index, b, item);
+  }
+};
+
+/// The samples of one batch row.
 template <class T>
-__device__ __forceinline__ Stamps<T> stamps_of(const AlignStream& stream, const Segment& segment) {
-  const std::int64_t first = segment.index * stream.stamp_batch + segment.first * stream.stamp_row;
-  return {static_cast<const T*>(stream.stamps) + first, stream.stamp_row, stream.offset_ns};
+struct Source {
+  Stamps<T> stamps;
+  const char* values;
+  std::int64_t count;
+};
+
+template <class T, int N>
+__device__ __forceinline__ Source<T> source_of(const Block<N>& block) {
+  const AlignPlan& plan = block.plan();
+  const auto* const stamps = static_cast<const char*>(plan.stamps);
+  const auto* const values = static_cast<const char*>(plan.values);
+  if (!plan.indirect) {
+    return {{stamps + block.b * plan.stamp_batch, plan.stamp_row, plan.offset_ns},
+            values + block.b * plan.value_batch,
+            plan.samples};
+  }
+  Fault::Code fault = Fault::Code::none;
+  const Segment segment = segment_of(block.stream(), block.b, fault);
+  if (fault != Fault::Code::none && block.piece == 0 && threadIdx.x == 0) block.fault(fault, 0);
+  return {{stamps + segment.index * plan.stamp_batch + segment.first * plan.stamp_row, plan.stamp_row, plan.offset_ns},
+          values + segment.index * plan.value_batch + segment.first * plan.value_pitch,
+          segment.count};
 }
 
-/// Reports unsorted and NaN stamps in one piece of a segment.
-template <class T>
-__device__ __forceinline__ void check_stamps(const AlignStreamPlan& plan, std::uint32_t stream, std::int64_t row,
-                                             std::int64_t piece, const FaultSink& sink) {
-  Fault fault{Fault::Code::none, stream, static_cast<std::uint64_t>(row), 0};
-  const Segment segment = segment_of(plan.stream, row, fault.code);
-  const Stamps<T> stamp = stamps_of<T>(plan.stream, segment);
-  if (fault.code == Fault::Code::none && segment.count == 1 && Clock<T>::is_nan(stamp(0))) {
-    fault.code = Fault::Code::stamps;
+/// Reports unsorted and NaN stamps in this block's share of a segment: every `shares`-th run of stamps. Called by the
+/// threads that never have a target.
+template <class T, int N, class Stamp>
+__device__ __forceinline__ void check_run(const Block<N>& block, const Stamp& stamp, std::int64_t count) {
+  const AlignPlan& plan = block.plan();
+  constexpr int kRun = kAlignThreads - kAlignTile;
+  const auto thread = static_cast<int>(threadIdx.x) - kAlignTile;
+  const std::int64_t share = block.piece + static_cast<std::int64_t>(block.b) * (plan.shared_clock * plan.pieces);
+  const std::int64_t shares = static_cast<std::int64_t>(plan.pieces) * (plan.shared_clock != 0 ? block.call.batch : 1);
+  if (!Clock<T>::is_integer && count == 1 && share == 0 && thread == 0 && Clock<T>::is_nan(stamp(0))) {
+    block.fault(Fault::Code::stamps, 0);
   }
-  if (fault.code != Fault::Code::none && piece == 0 && threadIdx.x == 0) report(sink, fault);
-  constexpr std::int64_t pass = kAlignThreads * kCheckedPerThread;
-  for (std::int64_t begin = piece * pass; begin + 1 < segment.count; begin += plan.pieces * pass) {
-#pragma unroll
-    for (int k = 0; k < kCheckedPerThread; ++k) {
-      const std::int64_t i = begin + k * kAlignThreads + threadIdx.x;
-      if (i + 1 >= segment.count || stamp(i) <= stamp(i + 1)) continue;
-      report(sink, {Fault::Code::stamps, stream, static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(i + 1)});
-    }
-  }
-}
-
-template <class T>
-__device__ __forceinline__ T target_at(const AlignArgs& call, std::int64_t b, std::int64_t t) {
-  const T at = __ldg(static_cast<const T*>(call.at) + b * call.at_batch + t * call.at_row);
-  return call.origin == nullptr ? at
-                                : Clock<T>::sum(__ldg(static_cast<const T*>(call.origin) + b * call.origin_row), at);
-}
-
-/// What row (b, t) of a stream becomes; writes its valid and age.
-template <class T>
-__device__ __forceinline__ Step locate(const AlignArgs& call, const AlignStreamPlan& plan, const FaultSink& sink,
-                                       std::uint32_t index, std::uint32_t number, std::int64_t b, std::int64_t t,
-                                       T target, const Window<T>& window, std::int64_t samples) {
-  const AlignStream& stream = plan.stream;
-  const Placement p = place<T>(window, samples, window.last_at_or_before(target), target, stream.place);
-  if (call.valid != nullptr) call.valid[b * call.valid_batch + t * call.valid_row + index * call.valid_stream] = p.valid;
-  if (call.age_ns != nullptr) call.age_ns[b * call.age_batch + t * call.age_row + index * call.age_stream] = p.age_ns;
-  if (p.refused) {
-    report(sink, {Fault::Code::outside, number, static_cast<std::uint64_t>(b), static_cast<std::uint64_t>(t)});
-  }
-  const bool fill = p.store == Placement::Store::fill;
-  return {fill ? fill_bits(stream.out_dtype, p.weight) : p.index * plan.value_pitch, p.weight,
-          static_cast<float>(p.weight), p.store};
-}
-
-/// Streams with chunks of 8 or 16 bytes: the usual ones.
-__device__ __forceinline__ void apply_plain(const AlignStreamPlan& plan, const Rows& tile, int rows) {
-  const auto chunks = static_cast<int>(plan.chunks);
-  if (plan.width == 16) return apply_width<16>(plan.stream.dtype, tile, rows, chunks);
-  apply_width<8>(plan.stream.dtype, tile, rows, chunks);
-}
-
-__device__ __forceinline__ void apply_any(const AlignStreamPlan& plan, const Rows& tile, std::int64_t rows) {
-  const AlignStream& stream = plan.stream;
-  switch (plan.width) {
-    case 16: return apply_width<16>(stream.dtype, tile, rows, plan.chunks);
-    case 8: return apply_width<8>(stream.dtype, tile, rows, plan.chunks);
-    case 4: return apply_width<4>(stream.dtype, tile, rows, plan.chunks);
-    case 2: return apply_width<2>(stream.dtype, tile, rows, plan.chunks);
-    case 1: return apply_width<1>(stream.dtype, tile, rows, plan.chunks);
-    default: break;
-  }
-  if (stream.place.interp == Interp::slerp) return slerp_rows(stream, tile, rows);
-  const bool scaled = stream.scale != nullptr || stream.bias != nullptr;
-  if (stream.dtype == DType::f64 || (!is_float(stream.dtype) && !scaled)) return convert<double>(stream, tile, rows);
-  convert<float>(stream, tile, rows);
-}
-
-template <class T, int N, bool Plain>
-__global__ void __launch_bounds__(kAlignThreads)
-    align_kernel(const __grid_constant__ AlignParameters<N> parameters) {
-  __shared__ T cache[kAlignWindow];
-  __shared__ Step steps[kAlignTile];
-
-  std::int64_t block = static_cast<std::int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
-  std::uint32_t index = 0;
-  while (index + 1 < parameters.count && block >= parameters.plans[index + 1].first_block) ++index;
-  const AlignStreamPlan& plan = parameters.plans[index];
-  const AlignStream& stream = plan.stream;
-  const AlignArgs& call = parameters.call;
-  const std::uint32_t number = parameters.first_stream + index;
-  block -= plan.first_block;
-  if (block < plan.check_blocks) {
-    const std::int64_t row = block / plan.pieces;
-    return check_stamps<T>(plan, number, row, block - row * plan.pieces, parameters.sink);
-  }
-  block -= plan.check_blocks;
-  const std::int64_t b = block / plan.tiles;
-  if (b >= call.batch) return;  // the grid is a rectangle
-  const std::int64_t first = (block - b * plan.tiles) * plan.tile;
-  const auto rows = static_cast<int>(min(plan.tile, call.targets - first));
-
-  Fault::Code bad_segment = Fault::Code::none;
-  const Segment segment = segment_of(stream, b, bad_segment);
-  const bool has_target = threadIdx.x < rows;
-  T target{};
-  if (has_target) target = target_at<T>(call, b, first + threadIdx.x);
-  T earliest{};
-  T latest{};
-  if (segment.count > kAlignWindow) {
-    earliest = target_at<T>(call, b, first);
-    latest = target_at<T>(call, b, first + rows - 1);
-  }
-  const bool inside = !has_target || (earliest <= target && target <= latest);
-  const Window<T> window =
-      load_window<T>(stamps_of<T>(stream, segment), segment.count, earliest, latest, inside, cache);
-  __syncthreads();
-  if (has_target) {
-    steps[threadIdx.x] = locate<T>(call, plan, parameters.sink, index, number, b, first + threadIdx.x, target, window,
-                                   segment.count);
-  }
-  __syncthreads();
-  if (stream.columns == 0) return;
-  const auto size = static_cast<std::int64_t>(size_of(stream.dtype));
-  const auto out_size = static_cast<std::int64_t>(size_of(stream.out_dtype));
-  const Rows tile{steps,
-                  static_cast<const char*>(stream.values) + segment.index * stream.value_batch * size +
-                      segment.first * plan.value_pitch,
-                  static_cast<char*>(stream.out) + (b * stream.out_batch + first * stream.out_row) * out_size,
-                  plan.value_pitch,
-                  plan.value_chunk,
-                  stream.out_row * out_size};
-  if constexpr (Plain) {
-    apply_plain(plan, tile, rows);
-  } else {
-    apply_any(plan, tile, rows);
+  for (std::int64_t i = share * kRun + thread; i + 1 < count; i += shares * kRun) {
+    if (!(stamp(i) <= stamp(i + 1))) block.fault(Fault::Code::stamps, i + 1);
   }
 }
 
 template <class T, int N>
-void launch_align(const AlignParameters<N>& parameters, std::int64_t blocks, bool plain, void* stream) {
-  constexpr std::int64_t widest = 0x7fffffff;
-  const dim3 grid(static_cast<unsigned>(blocks < widest ? blocks : widest),
-                  static_cast<unsigned>((blocks + widest - 1) / widest));
-  launch("align", plain ? align_kernel<T, N, true> : align_kernel<T, N, false>, grid, kAlignThreads, stream, parameters);
+__device__ __forceinline__ void check_stamps(const Block<N>& block, const Source<T>& source, const T* cache) {
+  if (source.count > kAlignWindow) return check_run<T>(block, source.stamps, source.count);
+  check_run<T>(
+      block, [cache](std::int64_t i) { return cache[i]; }, source.count);
+}
+
+/// The targets of a batch row. They are added to their origin only when that is needed: until then a block's loads do not
+/// wait for each other.
+template <class T>
+struct TargetRow {
+  const char* at;
+  std::int64_t row;  ///< bytes
+  bool relative;
+  T origin;
+
+  __device__ __forceinline__ T stored(std::int64_t t) const { return __ldg(reinterpret_cast<const T*>(at + t * row)); }
+  __device__ __forceinline__ T placed(T target) const { return relative ? Clock<T>::sum(origin, target) : target; }
+};
+
+template <class T, int N>
+__device__ __forceinline__ TargetRow<T> targets_of(const Block<N>& block) {
+  const AlignParameters<N>& call = block.call;
+  TargetRow<T> targets{static_cast<const char*>(call.at) + block.b * call.at_batch, call.at_row, call.has_origin, T{}};
+  if (call.has_origin) {
+    targets.origin = __ldg(static_cast<const T*>(call.call.origin) + block.b * call.call.origin_row);
+  }
+  return targets;
+}
+
+/// Fills the window for the tile of targets from `first` on, of which this thread has `target`, as it is stored. Called by
+/// every thread of the block, which must meet at a barrier before looking into the cache.
+template <class T, int N>
+__device__ __forceinline__ Window load_window(const Block<N>& block, const Source<T>& source,
+                                              const TargetRow<T>& targets, std::int64_t first, T target,
+                                              bool has_target, T* cache) {
+  Window window{0, source.count, 1, static_cast<int>(source.count)};
+  if (source.count > kAlignWindow) {
+    const T stamp = probe(source.stamps, window);
+    const std::int64_t end = block.call.targets;
+    const T earliest = targets.stored(min(first, end - 1));
+    const T latest = targets.stored(min(first + block.plan().tile, end) - 1);
+    const bool inside = !has_target || (earliest <= target && target <= latest);
+    if (__syncthreads_and(inside)) {
+      narrow(source.stamps, targets.placed(earliest), targets.placed(latest), stamp, window);
+    }
+    const std::int64_t length = window.end - window.first;
+    if (length > kAlignWindow) window.stride = (length + kAlignWindow - 1) / kAlignWindow;
+    window.count = static_cast<int>((length + window.stride - 1) / window.stride);
+  }
+  fill_cache(source.stamps.data + window.first * source.stamps.row, window.stride * source.stamps.row, window.count,
+             source.stamps.offset_ns, cache);
+  return window;
+}
+
+template <int N>
+__device__ __forceinline__ void write_marks(const Block<N>& block, std::int64_t t, const Placement& p) {
+  const AlignArgs& call = block.call.call;
+  if (call.valid != nullptr) {
+    call.valid[block.b * call.valid_batch + t * call.valid_row + block.index * call.valid_stream] = p.valid;
+  }
+  if (call.age_ns != nullptr) {
+    call.age_ns[block.b * call.age_batch + t * call.age_row + block.index * call.age_stream] = p.age_ns;
+  }
+}
+
+/// Finds what the row of target t is made of.
+template <class T, int N>
+__device__ __forceinline__ void locate(const Block<N>& block, std::int64_t t, T target, std::int64_t samples,
+                                       const Neighbours<T>& near, Step* steps, double* weights) {
+  const Placement p = place<T>(near, samples, near.i, target, block.stream().place);
+  const bool fill = p.store == Placement::Store::fill;
+  steps[threadIdx.x] =
+      make_step(fill ? fill_bits(block.stream().out_dtype, p.weight) : p.index * block.plan().value_pitch,
+                static_cast<float>(p.weight), p.store);
+  weights[threadIdx.x] = p.weight;
+  if (block.call.has_marks) write_marks(block, t, p);
+  if (p.refused) block.fault(Fault::Code::outside, t);
+}
+
+/// `Plain`: chunks of 8 or 16 bytes only, the usual ones.
+template <bool Plain>
+__device__ __forceinline__ void apply(const AlignPlan& plan, const AlignStream& stream, const Tile& tile) {
+  if (plan.width == 16) return apply_width<16, true>(plan, tile);
+  if constexpr (Plain) {
+    apply_width<8, true>(plan, tile);
+  } else {
+    switch (plan.width) {
+      case 8:
+        return apply_width<8, false>(plan, tile);
+      case 4:
+        return apply_width<4, false>(plan, tile);
+      case 2:
+        return apply_width<2, false>(plan, tile);
+      case 1:
+        return apply_width<1, false>(plan, tile);
+      default:
+        return apply_elements(plan, stream, tile);
+    }
+  }
+}
+
+template <class T, int N, bool Plain>
+__global__ void __launch_bounds__(kAlignThreads, Plain&& Clock<T>::is_integer ? 10 : 6)
+    align_kernel(const __grid_constant__ AlignParameters<N> call) {
+  __shared__ T cache[kAlignWindow + 1];
+  __shared__ Step steps[kAlignTile];
+  __shared__ double weights[kAlignTile];
+
+  std::uint32_t index = 0;
+#pragma unroll
+  for (std::uint32_t step = N / 2; step > 0; step /= 2) {
+    if (blockIdx.x >= call.first_blocks[index + step]) index += step;
+  }
+  const std::uint32_t b = blockIdx.z * gridDim.y + blockIdx.y;
+  if (b >= call.batch) return;
+  const Block<N> block{call, index, b, blockIdx.x - call.first_blocks[index]};
+  const AlignPlan& plan = block.plan();
+  const std::int64_t first = static_cast<std::int64_t>(block.piece) * plan.tile;
+  const std::uint32_t left = plan.tiles - min(block.piece, plan.tiles);
+  const std::uint32_t rows = left > 1 ? plan.tile : left * plan.last_tile;
+  const Source<T> source = source_of<T>(block);
+  const TargetRow<T> targets = targets_of<T>(block);
+  // Threads without a target read the last one: a branch here would make the stamps wait for the targets.
+  const bool has_target = threadIdx.x < rows;
+  const std::int64_t t = min(first + threadIdx.x, call.targets - 1);
+  const T target = targets.stored(t);
+  const Window window = load_window(block, source, targets, first, target, has_target, cache);
+  __syncthreads();
+  if (has_target) {
+    const T placed = targets.placed(target);
+    const Neighbours<T> near = neighbours(window, cache, source.stamps, source.count, placed);
+    locate(block, t, placed, source.count, near, steps, weights);
+  } else if (plan.checks && threadIdx.x >= kAlignTile) {
+    check_stamps(block, source, cache);
+  }
+  __syncthreads();
+  if (plan.chunks == 0 || rows == 0) return;
+  char* const out = static_cast<char*>(plan.out) + b * plan.out_batch + first * plan.out_pitch;
+  apply<Plain>(plan, block.stream(), {steps, weights, source.values, out, rows});
+}
+
+template <class T, int N>
+void launch_align(const AlignParameters<N>& parameters, std::uint32_t blocks, bool plain, void* stream) {
+  constexpr std::uint32_t kHighest = 65535;
+  const std::uint32_t layers = (parameters.batch - 1) / kHighest + 1;
+  const dim3 grid(blocks, (parameters.batch - 1) / layers + 1, layers);
+  launch("align", plain ? align_kernel<T, N, true> : align_kernel<T, N, false>, grid, kAlignThreads, stream,
+         parameters);
 }
 
 }  // namespace robocache::cuda

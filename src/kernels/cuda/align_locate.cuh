@@ -9,69 +9,146 @@ namespace robocache::cuda {
 /// The stamps of one segment, shifted.
 template <class T>
 struct Stamps {
-  const T* data;
-  std::int64_t row;
+  const char* data;
+  std::int64_t row;  ///< bytes
   std::int64_t offset_ns;
 
   __device__ __forceinline__ T operator()(std::int64_t i) const {
-    return Clock<T>::shift(__ldg(data + i * row), offset_ns);
+    return Clock<T>::shift(__ldg(reinterpret_cast<const T*>(data + i * row)), offset_ns);
   }
 };
 
 /// Every `stride`-th stamp from `first` on, up to but not including `end`, in shared memory. It holds what the targets of one
 /// block can ask for, unless they are too far apart: then stride > 1, and the search goes on in global memory.
-template <class T>
 struct Window {
-  Stamps<T> all;
-  const T* cache;
-  std::int64_t first, end, stride;
-  int count;
+  std::int64_t first, end;
+  std::int64_t stride = 1;
+  int count = 0;
+};
 
-  __device__ __forceinline__ T operator()(std::int64_t i) const {
-    const std::int64_t k = i - first;
-    return stride == 1 && k >= 0 && k < count ? cache[k] : all(i);
+/// How many of the window's stamps are at or before t. Four ways at a time: the chain of dependent reads is half of a binary
+/// search's. `cache` has kAlignWindow + 1 stamps; the last possible stamp fills it up.
+template <class T>
+__device__ __forceinline__ int at_or_before(const T* cache, int count, T t) {
+  int before = 0;
+#pragma unroll 1
+  for (int step = count > 63 ? 256 : 16; step > 0; step /= 4) {
+    const T* probe = cache + before + step - 1;
+    const T first = probe[0];
+    const T second = probe[step];
+    const T third = probe[2 * step];
+    before += (first <= t ? step : 0) + (second <= t ? step : 0) + (third <= t ? step : 0);
   }
+  return min(before, count);
+}
 
-  /// The last sample at or before t, or -1; t is one of the block's targets.
-  __device__ __forceinline__ std::int64_t last_at_or_before(T t) const {
-    int before = 0;  // cached stamps known to be at or before t
-    for (int step = count > 0 ? 1 << (31 - __clz(count)) : 0; step > 0; step >>= 1) {
-      if (before + step <= count && cache[before + step - 1] <= t) before += step;
-    }
-    if (stride == 1 || before == 0) return first + before - 1;
-    const std::int64_t known = first + (before - 1) * stride;
-    return robocache::last_at_or_before<T>(all, known + 1, min(known + stride, end), t);
+template <class T>
+__device__ __noinline__ T read_stamp(const Stamps<T> stamps, std::int64_t i) {
+  return stamps(i);
+}
+
+/// Stamps as `place` asks for them: i, the last at or before the target (or -1), and i + 1 are at hand.
+template <class T>
+struct Neighbours {
+  Stamps<T> stamps;
+  std::int64_t i;
+  T before, after;
+  const T* cached;  ///< stamps from i on
+  int left;         ///< how many of these there are
+
+  __device__ __forceinline__ T operator()(std::int64_t k) const {
+    if (k == i) return before;
+    if (k == i + 1) return after;
+    return k > i && k - i < left ? cached[k - i] : read_stamp(stamps, k);
   }
 };
 
-/// Narrows [first, end) to the samples that targets in [earliest, latest] need; called by every thread of the block.
+/// The searches that `place` makes among duplicates and beyond the ends, out of line: few targets need them.
 template <class T>
-__device__ __forceinline__ void narrow(const Stamps<T>& all, T earliest, T latest, std::int64_t& first, std::int64_t& end) {
-  while (end - first > kAlignWindow) {
-    const std::int64_t length = end - first;
+__device__ __noinline__ std::int64_t find_last_duplicate(const Stamps<T> stamps, std::int64_t n, std::int64_t i) {
+  return last_duplicate<T>(stamps, n, i);
+}
+template <class T>
+__device__ __forceinline__ std::int64_t last_duplicate(const Neighbours<T>& near, std::int64_t n, std::int64_t i) {
+  if (i + 1 >= n || near(i + 1) != near(i)) return i;
+  return find_last_duplicate<T>(near.stamps, n, i);
+}
+template <class T>
+__device__ __noinline__ std::int64_t find_first_at_or_after(const Stamps<T> stamps, std::int64_t first,
+                                                            std::int64_t last, T t) {
+  return first_at_or_after<T>(stamps, first, last, t);
+}
+template <class T>
+__device__ __forceinline__ std::int64_t first_at_or_after(const Neighbours<T>& near, std::int64_t first,
+                                                          std::int64_t last, T t) {
+  return find_first_at_or_after<T>(near.stamps, first, last, t);
+}
+
+/// The rest of a search that `stride` stopped short: from a sample that is known to be at or before t, or -1.
+template <class T>
+__device__ __noinline__ std::int64_t search_on(const Stamps<T> stamps, std::int64_t known, std::int64_t end, T t) {
+  return last_at_or_before<T>(stamps, known + 1, end, t);
+}
+
+template <class T>
+__device__ __forceinline__ Neighbours<T> neighbours(const Window& window, const T* cache, const Stamps<T>& stamps,
+                                                    std::int64_t samples, T t) {
+  const int k = at_or_before(cache, window.count, t) - 1;
+  if (window.stride > 1) {
+    const std::int64_t known = k < 0 ? window.first - 1 : window.first + k * window.stride;
+    const std::int64_t i =
+        search_on<T>(stamps, known, k < 0 ? window.first : min(known + window.stride, window.end), t);
+    return {stamps, i, i < 0 ? T{} : read_stamp(stamps, i), i + 1 < samples ? read_stamp(stamps, i + 1) : T{},
+            cache,  0};
+  }
+  return {stamps, window.first + k, cache[max(k, 0)], cache[k + 1], cache + k, window.count - k};
+}
+
+/// One stamp of each thread, evenly over the window.
+template <class T>
+__device__ __forceinline__ T probe(const Stamps<T>& stamps, const Window& window) {
+  const std::int64_t stride = (window.end - window.first + kAlignThreads - 1) / kAlignThreads;
+  return stamps(min(window.first + threadIdx.x * stride, window.end - 1));
+}
+
+/// Narrows the window to the samples that targets in [earliest, latest] need; called by every thread of the block.
+/// `stamp` is the thread's first probe.
+template <class T>
+__device__ __forceinline__ void narrow(const Stamps<T>& stamps, T earliest, T latest, T stamp, Window& window) {
+  while (true) {
+    const std::int64_t length = window.end - window.first;
     const std::int64_t stride = (length + kAlignThreads - 1) / kAlignThreads;
-    const std::int64_t i = first + threadIdx.x * stride;
-    const bool probes = i < end;
-    const T stamp = probes ? all(i) : T{};
+    const bool probes = threadIdx.x * stride < length;
     const int before = __syncthreads_count(probes && stamp <= earliest);
     const int until = __syncthreads_count(probes && stamp <= latest);
-    end = min(end, first + until * stride + 1);
-    first += max(before - 1, 0) * stride;
-    if (2 * (end - first) > length) return;
+    window.end = min(window.end, window.first + until * stride + 1);
+    window.first += max(before - 1, 0) * stride;
+    if (window.end - window.first <= kAlignWindow || 2 * (window.end - window.first) > length) return;
+    stamp = probe(stamps, window);
   }
 }
 
-/// Fills `cache`; called by every thread of the block, which must meet at a barrier before using the result.
+/// Copies `count` stamps, `step` bytes apart; called by every thread of the block. All loads leave before the first store.
 template <class T>
-__device__ __forceinline__ Window<T> load_window(const Stamps<T>& all, std::int64_t count, T earliest, T latest,
-                                                 bool inside, T* cache) {
-  std::int64_t first = 0;
-  std::int64_t end = count;
-  if (count > kAlignWindow && __syncthreads_and(inside)) narrow(all, earliest, latest, first, end);
-  const std::int64_t stride = end - first <= kAlignWindow ? 1 : (end - first + kAlignWindow - 1) / kAlignWindow;
-  const int cached = static_cast<int>(stride == 1 ? end - first : (end - first + stride - 1) / stride);
-  for (int k = threadIdx.x; k < cached; k += kAlignThreads) cache[k] = all(first + k * stride);
-  return {all, cache, first, end, stride, cached};
+__device__ __forceinline__ void fill_cache(const char* from, std::int64_t step, int count, std::int64_t offset_ns,
+                                           T* cache) {
+  constexpr int kPerThread = (kAlignWindow + 1) / kAlignThreads;
+  constexpr T kLast =
+      std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+  const int thread = static_cast<int>(threadIdx.x);
+  T read[kPerThread];
+  from += thread * step;
+#pragma unroll
+  for (int k = 0; k < kPerThread; ++k) {
+    read[k] = kLast;
+    if (k * kAlignThreads + thread < count) read[k] = __ldg(reinterpret_cast<const T*>(from));
+    from += kAlignThreads * step;
+  }
+#pragma unroll
+  for (int k = 0; k < kPerThread; ++k) {
+    const bool there = k * kAlignThreads + thread < count;
+    cache[k * kAlignThreads + thread] = there ? Clock<T>::shift(read[k], offset_ns) : kLast;
+  }
 }
 
 }  // namespace robocache::cuda

@@ -4,41 +4,69 @@
 
 #include "kernels/align.hpp"
 
-// How one call of align is cut into thread blocks. A block serves one stream, one batch row and one tile of targets, so that
-// the stream's dtype, mode and widths are uniform over it; further blocks look for unsorted stamps.
+// How one call of align is cut into thread blocks: block (x, y, z) serves one piece of one stream (x) for one batch row
+// (y, z). A piece is a tile of targets and a share of the stamps to look at, so dtype, mode and widths are uniform over
+// a block.
+//
+// align is short: what counts is how soon a block's first loads leave, and how many instructions and lines of
+// parameters it must fetch on its way. So the host computes all that blocks have in common, in bytes and in order of
+// use.
 namespace robocache::cuda {
 
-inline constexpr int kAlignThreads = 256;
-inline constexpr int kAlignTile = 128;   ///< targets of a block at most
-inline constexpr int kAlignWindow = 1024;  ///< stamps of a block in shared memory
-inline constexpr int kAlignStreams = 64;   ///< streams of a launch at most
-inline constexpr int kCheckedPerThread = 4;  ///< stamps that a thread of a checking block looks at in one pass
+inline constexpr int kAlignThreads = 128;
+inline constexpr int kAlignTile = 64;  ///< targets of a block at most: the other threads look for unsorted stamps
+inline constexpr int kAlignWindow =
+    1023;  ///< stamps of a block in shared memory: what five rounds of a 4-way search cover
+inline constexpr int kAlignStreams = 64;  ///< streams of a launch at most
 
-struct AlignStreamPlan {
-  AlignStream stream;
-  std::int64_t first_block = 0;  ///< of the launch
-  std::int64_t check_blocks = 0;  ///< the first ones: `pieces` for each row of stamps
-  std::int64_t pieces = 1;
-  std::int64_t tiles = 1;  ///< blocks for each batch row
-  std::int64_t tile = 1;   ///< targets of a block
-  std::int64_t chunks = 0;  ///< accesses for each row
-  std::int64_t value_chunk = 0;  ///< bytes from one chunk of a source row to the next
-  std::int64_t value_pitch = 0;  ///< bytes from one source row to the next
-  std::int32_t width = 0;        ///< bytes of a chunk; 0: elements are converted one by one
+/// What a block needs of its stream. Batches and pitches are bytes.
+struct AlignPlan {
+  std::uint32_t tile = 1;       ///< targets of a piece
+  std::uint32_t tiles = 0;      ///< pieces that have targets
+  std::uint32_t last_tile = 1;  ///< targets of the last of these
+  const void* stamps = nullptr;
+  std::int64_t stamp_batch = 0;
+  std::int64_t stamp_row = 0;
+  std::int64_t samples = 0;
+  std::int64_t offset_ns = 0;
+  std::int64_t value_pitch = 0;
+  const void* values = nullptr;
+  std::int64_t value_batch = 0;
+  void* out = nullptr;
+  std::int64_t out_batch = 0;
+  std::int64_t out_pitch = 0;
+  std::uint32_t chunks = 0;     ///< accesses for each row
+  std::uint32_t lane_bits = 0;  ///< 2^lane_bits threads take a row of up to 32 chunks
+  std::uint32_t width = 0;      ///< bytes of a chunk; 0: elements are converted one by one
+  DType dtype = DType::f32;
+  Interp interp = Interp::hold;
+  bool indirect = false;           ///< rows, lengths or offsets are given
+  bool checks = false;             ///< blocks look for unsorted stamps
+  std::int64_t value_chunk = 0;    ///< bytes from one chunk of a sample to the next
+  std::uint32_t pieces = 0;        ///< blocks for each batch row
+  std::uint32_t shared_clock = 0;  ///< 1: one segment of stamps for the whole batch
 };
 
-/// What a kernel gets, by value: N is 4, 16 or 64.
+/// What a kernel gets, by value: N, a power of two, is 1, 4, 16 or 64.
 template <int N>
 struct AlignParameters {
-  AlignArgs call;  ///< `streams` is the host's; the kernel reads `plans`
+  const void* at = nullptr;
+  std::int64_t at_batch = 0, at_row = 0;  ///< bytes
+  std::int64_t targets = 0;
+  std::uint32_t batch = 0;
+  std::uint32_t first_stream = 0;  ///< number of plans[0] in the call
+  bool has_origin = false;
+  bool has_marks = false;         ///< valid or age_ns are wanted
+  std::uint32_t first_blocks[N];  ///< x of each stream's first block; UINT32_MAX: no stream
+  AlignPlan plans[N];
+  AlignStream streams[N];
+  AlignArgs call;  ///< `streams` is the host's
   FaultSink sink;
-  std::int32_t count = 0;         ///< plans in use
-  std::int32_t first_stream = 0;  ///< number of plans[0] in the call
-  AlignStreamPlan plans[N];
 };
 
-/// Launches one kernel over `blocks` blocks. `plain`: every width is 8 or 16. One instance for each stamp type and N.
+/// Launches one kernel over `blocks` blocks for each batch row. `plain`: every width is 8 or 16. One instance for each stamp
+/// type and N.
 template <class T, int N>
-void launch_align(const AlignParameters<N>& parameters, std::int64_t blocks, bool plain, void* stream);
+void launch_align(const AlignParameters<N>& parameters, std::uint32_t blocks, bool plain, void* stream);
 
 }  // namespace robocache::cuda

@@ -1,0 +1,387 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/error.hpp"
+#include "peers/align_naive.cuh"
+#include "robocache/robocache.hpp"
+
+// align on CUDA: device time by replaying a graph over rotating buffers (more than the L2 holds), beside a plain kernel
+// with the same semantics, and the time of a C++ call. Prints a table; `--json FILE` keeps every number.
+namespace {
+
+using robocache::Device;
+using robocache::DeviceKind;
+using robocache::DType;
+using robocache::cuda::check;
+
+constexpr Device kGpu{DeviceKind::cuda, 0};
+constexpr std::int64_t kEpoch = 1'700'000'000'000'000'000;
+constexpr std::int64_t kSpan = 1'000'000'000;
+constexpr std::size_t kWorkingSet = 160'000'000;  ///< bytes that a graph walks through: the H200's L2 holds 60 MB
+
+struct Source {
+  std::int64_t samples, columns;
+};
+struct Shape {
+  const char* name;
+  std::int64_t batch, targets;
+  std::vector<Source> sources;
+
+  [[nodiscard]] std::int64_t columns() const {
+    std::int64_t sum = 0;
+    for (const Source& s : sources) sum += s.columns;
+    return sum;
+  }
+};
+
+const std::vector<Shape> kShapes = {
+    {"32x500->256x256", 32, 256, {{500, 256}}},
+    {"256x500->250x32", 256, 250, {{500, 32}}},
+    {"64x4096->1024x32", 64, 1024, {{4096, 32}}},
+    {"64x1000->512x512", 64, 512, {{1000, 512}}},
+    {"8x250->128x128", 8, 128, {{250, 128}}},
+    {"fusion B=4", 4, 50, {{30, 512}, {100, 64}, {200, 12}}},
+    {"fusion B=64", 64, 50, {{30, 512}, {100, 64}, {200, 12}}},
+    {"fusion B=256", 256, 50, {{30, 512}, {100, 64}, {200, 12}}},
+};
+
+template <class T>
+class DeviceArray {
+ public:
+  explicit DeviceArray(std::size_t count) : count_(count) {
+    check("benchmark", cudaMalloc(&data_, std::max<std::size_t>(count, 1) * sizeof(T)));
+  }
+  explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) {
+    check("benchmark", cudaMemcpy(data_, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice));
+  }
+  DeviceArray(DeviceArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), count_(other.count_) {}
+  ~DeviceArray() { cudaFree(data_); }
+
+  [[nodiscard]] T* data() const { return data_; }
+  [[nodiscard]] std::size_t bytes() const { return count_ * sizeof(T); }
+  [[nodiscard]] std::vector<T> host() const {
+    std::vector<T> copy(count_);
+    check("benchmark", cudaMemcpy(copy.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost));
+    return copy;
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t count_;
+};
+
+std::vector<std::int64_t> sorted_stamps(std::mt19937_64& random, std::int64_t rows, std::int64_t count) {
+  std::vector<std::int64_t> stamps(static_cast<std::size_t>(rows * count));
+  for (std::int64_t& s : stamps) s = kEpoch + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(kSpan));
+  for (std::int64_t r = 0; r < rows; ++r) std::sort(stamps.begin() + r * count, stamps.begin() + (r + 1) * count);
+  return stamps;
+}
+
+std::vector<std::uint16_t> random_values(std::mt19937_64& random, std::int64_t count) {
+  std::vector<std::uint16_t> values(static_cast<std::size_t>(count));
+  for (std::uint16_t& v : values) {
+    const float x = static_cast<float>(static_cast<std::int64_t>(random() >> 40)) / 8388608.0F - 1.0F;
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &x, sizeof(bits));
+    v = static_cast<std::uint16_t>(bits >> 16);
+  }
+  return values;
+}
+
+/// Inputs and outputs of one call.
+struct Set {
+  std::vector<DeviceArray<std::uint16_t>> values;
+  std::vector<DeviceArray<std::int64_t>> stamps;
+  DeviceArray<std::int64_t> at;
+  DeviceArray<std::uint16_t> out;
+  DeviceArray<std::uint8_t> valid;
+  DeviceArray<std::int64_t> age_ns;
+  std::vector<robocache::Stream> streams;
+  double touched_bytes = 0;  ///< of distinct samples that the targets need
+
+  Set(const Shape& shape, std::mt19937_64& random, const std::vector<std::uint16_t>& pool)
+      : Set(shape, random, pool, sorted_stamps(random, shape.batch, shape.targets)) {}
+
+ private:
+  Set(const Shape& shape, std::mt19937_64& random, const std::vector<std::uint16_t>& pool,
+      const std::vector<std::int64_t>& targets)
+      : at(targets),
+        out(static_cast<std::size_t>(shape.batch * shape.targets * shape.columns())),
+        valid(static_cast<std::size_t>(shape.batch * shape.targets) * shape.sources.size()),
+        age_ns(static_cast<std::size_t>(shape.batch * shape.targets) * shape.sources.size()) {
+    for (const Source& s : shape.sources) {
+      const std::vector<std::int64_t> clock = sorted_stamps(random, shape.batch, s.samples);
+      const std::int64_t size = shape.batch * s.samples * s.columns;
+      const auto skip = static_cast<std::ptrdiff_t>(random() % (pool.size() - static_cast<std::size_t>(size)));
+      values.emplace_back(std::vector<std::uint16_t>(pool.begin() + skip, pool.begin() + skip + size));
+      stamps.emplace_back(clock);
+      for (std::int64_t b = 0; b < shape.batch; ++b) count_touched(shape, s, clock, targets, b);
+      robocache::Stream stream;
+      stream.values = {values.back().data(), DType::bf16, {shape.batch, s.samples, s.columns}, kGpu};
+      stream.stamps = {stamps.back().data(), DType::i64, {shape.batch, s.samples}, kGpu};
+      streams.push_back(stream);
+    }
+  }
+
+  void count_touched(const Shape& shape, const Source& s, const std::vector<std::int64_t>& clock,
+                     const std::vector<std::int64_t>& targets, std::int64_t b) {
+    const auto row = clock.begin() + b * s.samples;
+    std::int64_t next = 0;  // first sample not yet counted
+    for (std::int64_t t = 0; t < shape.targets; ++t) {
+      const auto above =
+          std::upper_bound(row, row + s.samples, targets[static_cast<std::size_t>(b * shape.targets + t)]);
+      const std::int64_t first = std::max<std::int64_t>(above - row - 1, 0);
+      const std::int64_t last = std::min<std::int64_t>(above - row, s.samples - 1);
+      touched_bytes += static_cast<double>(std::max<std::int64_t>(last + 1 - std::max(first, next), 0) * s.columns * 2);
+      next = std::max(next, last + 1);
+    }
+  }
+};
+
+/// What to run: with or without valid and age_ns, with or without looking for unsorted stamps.
+struct Mode {
+  const char* name;
+  bool marks;
+  robocache::DataCheck check;
+};
+const Mode kModes[] = {{"resample", false, robocache::DataCheck::automatic},
+                       {"resample, check off", false, robocache::DataCheck::off},
+                       {"align", true, robocache::DataCheck::automatic},
+                       {"align, check off", true, robocache::DataCheck::off}};
+
+void ours(const Shape& shape, const Set& set, const Mode& mode, cudaStream_t stream) {
+  const auto n = static_cast<std::int64_t>(shape.sources.size());
+  const robocache::Tensor out{set.out.data(), DType::bf16, {shape.batch, shape.targets, shape.columns()}, kGpu};
+  robocache::Tensor valid;
+  robocache::Tensor age;
+  if (mode.marks) {
+    valid = {set.valid.data(), DType::boolean, {shape.batch, shape.targets, n}, kGpu};
+    age = {set.age_ns.data(), DType::i64, {shape.batch, shape.targets, n}, kGpu};
+  }
+  const robocache::ConstTensor at(robocache::Tensor(set.at.data(), DType::i64, {shape.batch, shape.targets}, kGpu));
+  robocache::align(set.streams, at, {&out, 1}, valid, age, mode.check, {.stream = stream});
+}
+
+void naive(const Shape& shape, const Set& set, bool marks, cudaStream_t stream) {
+  peers::NaiveAlign a{};
+  a.count = static_cast<int>(shape.sources.size());
+  a.batch = static_cast<int>(shape.batch);
+  a.targets = static_cast<int>(shape.targets);
+  for (int n = 0; n < a.count; ++n) {
+    const Source& s = shape.sources[static_cast<std::size_t>(n)];
+    a.streams[n] = {reinterpret_cast<const __nv_bfloat16*>(set.values[static_cast<std::size_t>(n)].data()),
+                    set.stamps[static_cast<std::size_t>(n)].data(), static_cast<int>(s.samples),
+                    static_cast<int>(s.columns), a.columns};
+    a.columns += static_cast<int>(s.columns);
+  }
+  a.at = set.at.data();
+  a.out = reinterpret_cast<__nv_bfloat16*>(set.out.data());
+  if (marks) {
+    a.valid = reinterpret_cast<bool*>(set.valid.data());
+    a.age_ns = set.age_ns.data();
+  }
+  const std::int64_t elements = shape.batch * shape.targets * a.columns;
+  peers::align_naive<<<static_cast<unsigned>((elements + 255) / 256), 256, 0, stream>>>(a);
+  check("benchmark", cudaGetLastError());
+}
+
+struct Time {
+  double median_us, low_us, high_us;
+};
+
+Time summary(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  const std::size_t n = samples.size();
+  return {samples[n / 2], samples[n / 10], samples[n - 1 - n / 10]};
+}
+
+/// Device time of `work`, after five rounds to warm up.
+Time timed(int rounds, cudaStream_t stream, const std::function<void()>& work) {
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  check("benchmark", cudaEventCreate(&begin));
+  check("benchmark", cudaEventCreate(&end));
+  std::vector<double> samples;
+  for (int i = 0; i < rounds + 5; ++i) {
+    check("benchmark", cudaEventRecord(begin, stream));
+    work();
+    check("benchmark", cudaEventRecord(end, stream));
+    check("benchmark", cudaEventSynchronize(end));
+    float ms = 0;
+    check("benchmark", cudaEventElapsedTime(&ms, begin, end));
+    if (i >= 5) samples.push_back(1000.0 * ms);
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  return summary(samples);
+}
+
+/// Device time of one launch: a graph of at least 24 launches that walk through all sets, replayed.
+Time device_time(std::size_t sets, cudaStream_t stream, const std::function<void(std::size_t)>& launch) {
+  const std::size_t rounds = (23 + sets) / sets;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  check("benchmark", cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  for (std::size_t i = 0; i < rounds * sets; ++i) launch(i % sets);
+  check("benchmark", cudaStreamEndCapture(stream, &graph));
+  check("benchmark", cudaGraphInstantiate(&executable, graph, 0));
+  Time time = timed(40, stream, [&] { check("benchmark", cudaGraphLaunch(executable, stream)); });
+  for (double* us : {&time.median_us, &time.low_us, &time.high_us}) *us /= static_cast<double>(rounds * sets);
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(graph);
+  return time;
+}
+
+/// Host time of one call that nobody waits for.
+Time call_time(std::size_t sets, cudaStream_t stream, const std::function<void(std::size_t)>& launch) {
+  std::vector<double> samples;
+  for (int round = 0; round < 30; ++round) {
+    constexpr int kCalls = 50;  // fewer than the driver queues
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) launch(static_cast<std::size_t>(i) % sets);
+    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - begin;
+    check("benchmark", cudaStreamSynchronize(stream));
+    if (round >= 5) samples.push_back(time.count() / kCalls);
+  }
+  return summary(samples);
+}
+
+/// Bytes read and written by a copy in one second.
+double copy_bandwidth(cudaStream_t stream) {
+  constexpr std::size_t kBytes = std::size_t{1} << 31;
+  DeviceArray<char> from(kBytes);
+  DeviceArray<char> to(kBytes);
+  check("benchmark", cudaMemsetAsync(from.data(), 1, kBytes, stream));
+  const auto copy = [&] {
+    check("benchmark", cudaMemcpyAsync(to.data(), from.data(), kBytes, cudaMemcpyDeviceToDevice, stream));
+  };
+  return 2.0 * kBytes / timed(10, stream, copy).median_us * 1e6;
+}
+
+/// What a call left in its outputs, which held nothing but a pattern before.
+struct Answer {
+  std::vector<std::uint16_t> out;
+  std::vector<std::uint8_t> valid;
+  std::vector<std::int64_t> age_ns;
+
+  Answer(const Set& set, cudaStream_t stream, const std::function<void()>& call) {
+    for (const auto& [data, bytes] : {std::pair<void*, std::size_t>{set.out.data(), set.out.bytes()},
+                                      {set.valid.data(), set.valid.bytes()},
+                                      {set.age_ns.data(), set.age_ns.bytes()}}) {
+      check("benchmark", cudaMemsetAsync(data, 0xff, bytes, stream));
+    }
+    call();
+    check("benchmark", cudaStreamSynchronize(stream));
+    out = set.out.host();
+    valid = set.valid.host();
+    age_ns = set.age_ns.host();
+  }
+
+  [[nodiscard]] std::size_t differences(const Answer& other) const {
+    const auto count = [](const auto& a, const auto& b) {
+      return std::inner_product(a.begin(), a.end(), b.begin(), std::size_t{0}, std::plus<>(), std::not_equal_to<>());
+    };
+    return count(out, other.out) + count(valid, other.valid) + count(age_ns, other.age_ns);
+  }
+};
+
+/// The fewest bytes that a call can move: every stamp, each sample that a target needs, and the outputs.
+double bytes_needed(const Shape& shape, const Set& set, bool marks) {
+  const std::size_t stamp = sizeof(std::int64_t);
+  const std::size_t mark = marks ? shape.sources.size() * (sizeof(bool) + sizeof(std::int64_t)) : 0;
+  const auto row = static_cast<std::size_t>(shape.columns()) * sizeof(std::uint16_t) + stamp + mark;
+  double bytes = set.touched_bytes + static_cast<double>(shape.batch * shape.targets) * static_cast<double>(row);
+  for (const Source& s : shape.sources)
+    bytes += static_cast<double>(shape.batch * s.samples) * static_cast<double>(stamp);
+  return bytes;
+}
+
+void write_time(std::FILE* json, const char* name, const Time& t) {
+  std::fprintf(json, "\"%s\": {\"median_us\": %.3f, \"p10_us\": %.3f, \"p90_us\": %.3f}, ", name, t.median_us, t.low_us,
+               t.high_us);
+}
+
+/// The times of one shape and mode, ours and the plain kernel's, in one line and one JSON object.
+void measure(const Shape& shape, const Mode& mode, const std::vector<Set>& sets, double bandwidth, cudaStream_t stream,
+             std::FILE* json) {
+  const auto ours_on = [&](std::size_t i) { ours(shape, sets[i], mode, stream); };
+  const auto naive_on = [&](std::size_t i) { naive(shape, sets[i], mode.marks, stream); };
+  const Answer want(sets[0], stream, [&] { naive_on(0); });
+  const std::size_t wrong = want.differences(Answer(sets[0], stream, [&] { ours_on(0); }));
+  const Time plain = device_time(sets.size(), stream, naive_on);
+  const Time device = device_time(sets.size(), stream, ours_on);
+  const Time again = device_time(sets.size(), stream, ours_on);
+  const Time call = call_time(sets.size(), stream, ours_on);
+  const double bytes = bytes_needed(shape, sets[0], mode.marks);
+  const double floor_us = bytes / bandwidth * 1e6;
+  std::printf(
+      "%-18s %-20s %7.2f %7.2f us  naive %7.2f (%4.1fx)  call %5.2f us  %6.2f MB: %5.2f us at copy speed, %3.0f%%",
+      shape.name, mode.name, device.median_us, again.median_us, plain.median_us, plain.median_us / device.median_us,
+      call.median_us, bytes / 1e6, floor_us, 100 * floor_us / device.median_us);
+  std::printf("  %zu wrong\n", wrong);
+  if (json == nullptr) return;
+  std::fprintf(json, "    {\"shape\": \"%s\", \"mode\": \"%s\", ", shape.name, mode.name);
+  write_time(json, "device", device);
+  write_time(json, "device_again", again);
+  write_time(json, "naive", plain);
+  write_time(json, "call", call);
+  std::fprintf(json, "\"sets\": %zu, \"bytes\": %.0f, \"wrong\": %zu},\n", sets.size(), bytes, wrong);
+}
+
+void run(const Shape& shape, const std::string& only_mode, double bandwidth, std::mt19937_64& random,
+         const std::vector<std::uint16_t>& pool, cudaStream_t stream, std::FILE* json) {
+  double bytes = static_cast<double>(shape.batch * shape.targets * (shape.columns() * 2 + 8));
+  for (const Source& s : shape.sources) bytes += static_cast<double>(shape.batch * s.samples * (s.columns * 2 + 8));
+  const std::size_t count = std::max<std::size_t>(3, static_cast<std::size_t>(kWorkingSet / bytes) + 1);
+  std::vector<Set> sets;
+  for (std::size_t i = 0; i < count; ++i) sets.emplace_back(shape, random, pool);
+  for (const Mode& mode : kModes) {
+    if (only_mode.empty() || only_mode == mode.name) measure(shape, mode, sets, bandwidth, stream, json);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* json_path = nullptr;
+  std::string only_shape;
+  std::string only_mode;
+  std::uint64_t seed = std::random_device{}();
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--json") == 0) json_path = argv[i + 1];
+    if (std::strcmp(argv[i], "--shape") == 0) only_shape = argv[i + 1];
+    if (std::strcmp(argv[i], "--mode") == 0) only_mode = argv[i + 1];
+    if (std::strcmp(argv[i], "--seed") == 0) seed = std::strtoull(argv[i + 1], nullptr, 10);
+  }
+  std::mt19937_64 random(seed);
+  cudaStream_t stream = nullptr;
+  check("benchmark", cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  cudaDeviceProp properties{};
+  check("benchmark", cudaGetDeviceProperties(&properties, 0));
+  int driver = 0;
+  check("benchmark", cudaDriverGetVersion(&driver));
+  const double bandwidth = copy_bandwidth(stream);
+  std::printf("%s, driver CUDA %d, copy %.2f TB/s, seed %llu\n", properties.name, driver, bandwidth / 1e12,
+              static_cast<unsigned long long>(seed));
+  std::FILE* json = json_path == nullptr ? nullptr : std::fopen(json_path, "w");
+  if (json != nullptr) {
+    std::fprintf(json, "{\"gpu\": \"%s\", \"driver\": %d, \"copy_bytes_per_s\": %.4e, \"seed\": %llu, \"rows\": [\n",
+                 properties.name, driver, bandwidth, static_cast<unsigned long long>(seed));
+  }
+  const auto pool = random_values(random, 40'000'000);
+  for (const Shape& shape : kShapes) {
+    if (only_shape.empty() || only_shape == shape.name) run(shape, only_mode, bandwidth, random, pool, stream, json);
+  }
+  if (json != nullptr) {
+    std::fprintf(json, "    {}]}\n");
+    std::fclose(json);
+  }
+  return 0;
+}

@@ -1,0 +1,215 @@
+// The CUDA kernel against the CPU's, bit for bit, on random layouts (the same that the CPU is held to an oracle with)
+// and on sizes where a block's window of stamps matters.
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "cuda/status.hpp"
+#include "cuda_test.hpp"
+#include "kernels/align.hpp"
+#include "kernels/align_random.hpp"
+#include "robocache/align.hpp"
+
+namespace robocache {
+namespace {
+
+using namespace cuda_testing;
+
+class CudaAlign : public CudaTest {};
+
+constexpr std::uint8_t kUntouched = 0xa5;
+
+/// Where one run writes, and the arguments that say so.
+struct Outputs {
+  std::vector<align_random::Bytes> values;
+  align_random::Bytes valid;
+  std::vector<std::int64_t> age_ns;
+  std::vector<AlignStream> streams;
+  AlignArgs args;
+
+  explicit Outputs(const align_random::Case& c) : args(c.args) {
+    const auto n = static_cast<std::int64_t>(c.streams.size());
+    const std::int64_t rows = args.batch * args.targets;
+    std::int64_t odd = 0;
+    for (const align_random::StreamCase& s : c.streams) {
+      streams.push_back(s.args);
+      AlignStream& a = streams.back();
+      a.out_row = a.columns + (odd++ % 4 == 3 ? 0 : odd);
+      a.out_batch = args.targets * a.out_row + odd % 2;
+      const auto elements = static_cast<std::size_t>(args.batch * a.out_batch + odd);
+      values.emplace_back(elements * size_of(a.out_dtype), kUntouched);
+    }
+    valid.assign(static_cast<std::size_t>(rows * n), kUntouched);
+    age_ns.assign(static_cast<std::size_t>(rows * n), -1);
+    args.valid_stream = rows;
+    args.valid_batch = args.targets;
+    args.valid_row = 1;
+    args.age_stream = 1;
+    args.age_row = n;
+    args.age_batch = n * args.targets;
+  }
+};
+
+Outputs on_cpu(const align_random::Case& c) {
+  Outputs out(c);
+  for (std::size_t i = 0; i < out.streams.size(); ++i) out.streams[i].out = out.values[i].data();
+  out.args.streams = out.streams;
+  out.args.valid = reinterpret_cast<bool*>(out.valid.data());
+  out.args.age_ns = out.age_ns.data();
+  cpu::align<Isa::baseline>(out.args, {});
+  return out;
+}
+
+IndexList copied(Arena& arena, const IndexList& list, const std::vector<std::int64_t>& content) {
+  return list.data == nullptr ? list : IndexList{arena.copy(content), list.stride, list.wide};
+}
+
+Outputs on_cuda(const align_random::Case& c, Arena& arena) {
+  arena.reset();
+  Outputs out(c);
+  AlignArgs args = out.args;
+  args.at = arena.copy(c.at);
+  if (args.origin != nullptr) args.origin = arena.copy(c.origin);
+  std::vector<std::uint8_t*> values;
+  for (std::size_t i = 0; i < c.streams.size(); ++i) {
+    const align_random::StreamCase& s = c.streams[i];
+    AlignStream& a = out.streams[i];
+    a.values = arena.copy(s.values) + (static_cast<const std::uint8_t*>(a.values) - s.values.data());
+    a.stamps = arena.copy(s.stamps);
+    a.lengths = copied(arena, a.lengths, s.lengths);
+    a.offsets = copied(arena, a.offsets, s.offsets);
+    a.rows = copied(arena, a.rows, s.rows);
+    if (a.scale != nullptr) a.scale = arena.copy(s.scale);
+    if (a.bias != nullptr) a.bias = arena.copy(s.bias);
+    values.push_back(arena.copy(out.values[i]));
+    a.out = values.back();
+  }
+  args.streams = out.streams;
+  std::uint8_t* const valid = arena.copy(out.valid);
+  args.valid = reinterpret_cast<bool*>(valid);
+  args.age_ns = arena.copy(out.age_ns);
+  cuda::align(args, {}, {});
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  for (std::size_t i = 0; i < values.size(); ++i) out.values[i] = to_host(values[i], out.values[i].size());
+  out.valid = to_host(valid, out.valid.size());
+  out.age_ns = to_host(args.age_ns, out.age_ns.size());
+  return out;
+}
+
+TEST_F(CudaAlign, RandomLayoutsAreBitEqualToTheCpu) {
+  Arena arena(std::size_t{64} << 20);
+  for (unsigned seed = 0; seed < 1200; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const align_random::Case c = align_random::make_case(seed);
+    const Outputs want = on_cpu(c);
+    const Outputs got = on_cuda(c, arena);
+    ASSERT_EQ(got.values, want.values);
+    ASSERT_EQ(got.valid, want.valid);
+    ASSERT_EQ(got.age_ns, want.age_ns);
+  }
+}
+
+/// One stream and its targets in host memory; sizes that make a block narrow its window, or give up narrowing.
+struct LongLog {
+  std::int64_t samples, targets, columns;
+  std::vector<std::int64_t> stamps, at;
+  std::vector<float> values;
+
+  LongLog(unsigned seed, std::int64_t s, std::int64_t t, std::int64_t d, bool sorted, double reach)
+      : samples(s), targets(t), columns(d) {
+    std::mt19937_64 random(seed);
+    std::int64_t stamp = align_random::kEpoch;
+    for (std::int64_t i = 0; i < samples; ++i) {
+      stamps.push_back(stamp);
+      // Duplicates, runs of them longer than a block's window now and then, and gaps.
+      if (random() % 4 != 0 && (seed % 3 != 0 || i % 5000 > 2500)) stamp += static_cast<std::int64_t>(random() % 2000);
+      if (random() % 1000 == 0) stamp += 1'000'000;
+    }
+    const double span = static_cast<double>(stamp - align_random::kEpoch + 1) * reach;
+    for (std::int64_t k = 0; k < targets; ++k) {
+      const double share = static_cast<double>(random() % 1'000'001) / 1e6;
+      at.push_back(random() % 3 == 0 ? stamps[random() % stamps.size()]
+                                     : align_random::kEpoch + static_cast<std::int64_t>((share * 1.1 - 0.05) * span));
+    }
+    if (sorted) std::sort(at.begin(), at.end());
+    for (std::int64_t i = 0; i < samples * columns; ++i) values.push_back(static_cast<float>(random() % 65536) / 7.0F);
+  }
+
+  [[nodiscard]] Stream stream(const float* v, const std::int64_t* s, Device device, Interp interp) const {
+    Stream stream;
+    stream.values = {v, DType::f32, {1, samples, columns}, device};
+    stream.stamps = {s, DType::i64, {1, samples}, device};
+    stream.interp = interp;
+    stream.before = stream.after = {Outside::Policy::extrapolate};
+    return stream;
+  }
+};
+
+TEST_F(CudaAlign, LongLogsAreBitEqualToTheCpu) {
+  Arena arena(std::size_t{256} << 20);
+  unsigned seed = 0;
+  for (const std::int64_t samples : {1023, 1024, 1025, 4096, 70'001, 300'000}) {
+    for (const std::int64_t targets : {1, 50, 1000, 70'000}) {
+      for (const bool sorted : {true, false}) {
+        for (const double reach : {1.0, 0.01}) {
+          const Interp interp = seed % 3 == 0 ? Interp::linear : seed % 3 == 1 ? Interp::nearest : Interp::hold;
+          SCOPED_TRACE("S=" + std::to_string(samples) + " T=" + std::to_string(targets) + (sorted ? " sorted " : " ") +
+                       std::to_string(reach));
+          const LongLog log(seed++, samples, targets, 3, sorted, reach);
+          const auto rows = static_cast<std::size_t>(targets);
+          std::vector<float> want(rows * 3, -1);
+          std::vector<std::int64_t> want_age(rows, -1);
+          align({{log.stream(log.values.data(), log.stamps.data(), {}, interp)}},
+                ConstTensor(log.at.data(), DType::i64, {1, targets}),
+                {{Tensor(want.data(), DType::f32, {1, targets, 3})}}, {},
+                Tensor(want_age.data(), DType::i64, {1, targets, 1}));
+          arena.reset();
+          const Stream stream = log.stream(arena.copy(log.values), arena.copy(log.stamps), kGpu, interp);
+          float* const out = arena.copy(std::vector<float>(want.size(), -1));
+          std::int64_t* const age = arena.copy(std::vector<std::int64_t>(rows, -1));
+          align({{stream}}, ConstTensor(arena.copy(log.at), DType::i64, {1, targets}, kGpu),
+                {{Tensor(out, DType::f32, {1, targets, 3}, kGpu)}}, {}, Tensor(age, DType::i64, {1, targets, 1}, kGpu),
+                DataCheck::now);
+          ASSERT_EQ(to_host(out, want.size()), want);
+          ASSERT_EQ(to_host(age, rows), want_age);
+        }
+      }
+    }
+  }
+}
+
+/// A captured call runs again on what its inputs hold by then, on a stream of the caller's.
+TEST_F(CudaAlign, CanBeCapturedAndReplayed) {
+  Arena arena(1 << 20);
+  const std::vector<std::int64_t> stamps{0, 10, 20};
+  const std::vector<std::int64_t> at{5, 15};
+  float* const values = arena.copy(std::vector<float>{0, 1, 2});
+  float* const out = arena.copy(std::vector<float>{-1, -1});
+  Stream stream;
+  stream.values = {values, DType::f32, {1, 3, 1}, kGpu};
+  stream.stamps = {arena.copy(stamps), DType::i64, {1, 3}, kGpu};
+  const ConstTensor targets(arena.copy(at), DType::i64, {1, 2}, kGpu);
+  const Tensor result(out, DType::f32, {1, 2, 1}, kGpu);
+  cudaStream_t queue = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(queue, cudaStreamCaptureModeGlobal), cudaSuccess);
+  resample(stream, targets, result, DataCheck::automatic, {.stream = queue});
+  ASSERT_EQ(cudaStreamEndCapture(queue, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  EXPECT_EQ(to_host(out, 2), (std::vector<float>{-1, -1})) << "ran while it was captured";
+  for (const float scale : {1.0F, 10.0F}) {
+    const std::vector<float> content{0, scale, 2 * scale};
+    ASSERT_EQ(cudaMemcpy(values, content.data(), 12, cudaMemcpyHostToDevice), cudaSuccess);
+    ASSERT_EQ(cudaGraphLaunch(executable, queue), cudaSuccess);
+    ASSERT_EQ(cudaStreamSynchronize(queue), cudaSuccess);
+    EXPECT_EQ(to_host(out, 2), (std::vector<float>{0.5F * scale, 1.5F * scale}));
+  }
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(queue);
+}
+
+}  // namespace
+}  // namespace robocache
