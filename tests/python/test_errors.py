@@ -177,9 +177,9 @@ def test_faults_in_the_data_name_row_and_item(device: Home) -> None:
             rc.Stream(device.array(np.zeros((3, 1))), clock, offsets=device.times([0, 2, 1])),
             r"offsets is decreasing.*row 1, expected 0 <= offsets\[g\]",
         ),
-        (rc.Stream(values, clock, outside="error"), r"at is outside.*row 0, target 0.*'error'"),
+        (rc.Stream(values, clock, outside="error"), r"at is outside.*row 1, target 0.*'error'"),
     ]:
-        late = device.times([[3], [3]]) if "target" in says else at
+        late = device.times([[1], [3]]) if "target" in says else at
         with pytest.raises(ValueError, match=says):
             rc.align([stream], late, check="now")
 

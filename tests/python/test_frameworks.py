@@ -46,8 +46,10 @@ def test_jax_of_any_age_keeps_64_bits(monkeypatch: pytest.MonkeyPatch, new: bool
 
         monkeypatch.delattr(jax, "enable_x64", raising=False)
         monkeypatch.setattr("jax.experimental.enable_x64", enable_x64, raising=False)
-    result = rc.align([rc.Stream(jax.numpy.zeros((2, 1)), np.array([0, 1]))], np.array([2**40]))
+    with jax.default_device(jax.devices("cpu")[0]):
+        values, one = jax.numpy.zeros((2, 1)), jax.numpy.zeros(1)
+    result = rc.align([rc.Stream(values, np.array([0, 1]))], np.array([2**40]))
     assert result.age_ns.dtype == "int64"
     assert int(result.age_ns[0, 0]) == 2**40 - 1
-    large = from_numpy(jax.numpy.zeros(1), np.array([2**40]))
+    large = from_numpy(one, np.array([2**40]))
     assert large.dtype == "int64"
