@@ -77,8 +77,7 @@ __device__ __forceinline__ void check_run(const Block<N>& block, const Stamp& st
 template <class T, int N>
 __device__ __forceinline__ void check_stamps(const Block<N>& block, const Source<T>& source, const T* cache) {
   if (source.count > kAlignWindow) return check_run<T>(block, source.stamps, source.count);
-  check_run<T>(
-      block, [cache](std::int64_t i) { return cache[i]; }, source.count);
+  check_run<T>(block, [cache](std::int64_t i) { return cache[i]; }, source.count);
 }
 
 /// The targets of a batch row. They are added to their origin only when that is needed: until then a block's loads do not

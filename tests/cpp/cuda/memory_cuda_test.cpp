@@ -101,7 +101,9 @@ TEST_F(CudaMemory, ThreadsShareThePools) {
 
 /// In the child of a fork CUDA says what is wrong, and the CPU works.
 TEST_F(CudaMemory, AForkedProcessIsTold) {
-  { const cuda::DeviceGuard guard(0); }
+  {
+    const cuda::DeviceGuard guard(0);
+  }
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
