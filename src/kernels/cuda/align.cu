@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cmath>
+#include <string>
 
 #include "cuda/error.hpp"
 #include "kernels/cuda/align_plan.hpp"
@@ -38,19 +40,21 @@ int processors() {
   return count;
 }
 
-/// What a block should write for the whole call to be one wave of blocks.
-std::int64_t bytes_per_block(const AlignArgs& call) {
-  std::int64_t row = 0;
-  for (const AlignStream& s : call.streams) row += s.columns * static_cast<std::int64_t>(size_of(s.out_dtype));
-  const double all = static_cast<double>(row) * static_cast<double>(call.batch) * static_cast<double>(call.targets);
-  const double share = all / static_cast<double>(kBlocksPerProcessor * processors());
-  return std::clamp(share < kMostBytes ? static_cast<std::int64_t>(share) : kMostBytes, kLeastBytes, kMostBytes);
+/// Of the call's rows: bytes that all streams write.
+std::int64_t row_bytes(const AlignArgs& call) {
+  std::int64_t bytes = 0;
+  for (const AlignStream& s : call.streams) bytes += s.columns * static_cast<std::int64_t>(size_of(s.out_dtype));
+  return bytes;
 }
 
-/// Tiles of about `bytes`; and more pieces where the stamps to look at are many for each target.
-void plan_pieces(const AlignArgs& call, const AlignStream& s, std::int64_t bytes, AlignPlan& plan) {
-  const std::int64_t row = std::max<std::int64_t>(s.columns * static_cast<std::int64_t>(size_of(s.out_dtype)), 1);
-  const std::int64_t tiles = ceil_div(call.targets, std::min<std::int64_t>(ceil_div(bytes, row), kAlignTile));
+/// Tiles that make the whole call one wave of blocks, shared among the streams by what they write; and more pieces where
+/// the stamps to look at are many for each target. `wave`: blocks for each byte of an output row.
+void plan_pieces(const AlignArgs& call, const AlignStream& s, double wave, AlignPlan& plan) {
+  const std::int64_t bytes = std::max<std::int64_t>(s.columns * static_cast<std::int64_t>(size_of(s.out_dtype)), 1);
+  const double wanted = std::floor(wave * static_cast<double>(bytes) / static_cast<double>(call.batch));
+  std::int64_t tile = wanted < 2 ? call.targets : ceil_div(call.targets, static_cast<std::int64_t>(wanted));
+  tile = std::clamp(tile, ceil_div(kLeastBytes, bytes), ceil_div(kMostBytes, bytes));
+  const std::int64_t tiles = ceil_div(call.targets, std::min<std::int64_t>(tile, kAlignTile));
   plan.tile = static_cast<std::uint32_t>(ceil_div(call.targets, tiles));
   plan.tiles = static_cast<std::uint32_t>(ceil_div(call.targets, plan.tile));
   plan.last_tile = static_cast<std::uint32_t>(call.targets - static_cast<std::int64_t>(plan.tiles - 1) * plan.tile);
@@ -66,7 +70,7 @@ void plan_pieces(const AlignArgs& call, const AlignStream& s, std::int64_t bytes
       std::max(plan.pieces, static_cast<std::uint32_t>(std::min<std::int64_t>(longest / kStampsPerShare, 1 << 16)));
 }
 
-AlignPlan plan_stream(const AlignArgs& call, const AlignStream& s, std::int64_t bytes) {
+AlignPlan plan_stream(const AlignArgs& call, const AlignStream& s, double wave) {
   const auto size = static_cast<std::int64_t>(size_of(s.dtype));
   const auto out_size = static_cast<std::int64_t>(size_of(s.out_dtype));
   const auto time_size = static_cast<std::int64_t>(size_of(call.time));
@@ -93,7 +97,7 @@ AlignPlan plan_stream(const AlignArgs& call, const AlignStream& s, std::int64_t 
   }
   plan.chunks = static_cast<std::uint32_t>(chunks);
   while (plan.lane_bits < 5 && (1 << plan.lane_bits) < chunks) ++plan.lane_bits;
-  plan_pieces(call, s, bytes, plan);
+  plan_pieces(call, s, wave, plan);
   return plan;
 }
 
@@ -114,12 +118,13 @@ void align_streams(const AlignArgs& args, std::size_t first, const FaultSink& si
   if (args.valid != nullptr) parameters.call.valid += static_cast<std::int64_t>(first) * args.valid_stream;
   if (args.age_ns != nullptr) parameters.call.age_ns += static_cast<std::int64_t>(first) * args.age_stream;
   parameters.sink = sink;
-  const std::int64_t bytes = bytes_per_block(args);
+  const double wave = static_cast<double>(kBlocksPerProcessor * processors()) /
+                      static_cast<double>(std::max<std::int64_t>(row_bytes(args), 1));
   std::ranges::fill(parameters.first_blocks, UINT32_MAX);
   std::uint32_t blocks = 0;
   bool plain = true;
   for (std::size_t i = 0; i < streams.size(); ++i) {
-    AlignPlan& plan = parameters.plans[i] = plan_stream(args, streams[i], bytes);
+    AlignPlan& plan = parameters.plans[i] = plan_stream(args, streams[i], wave);
     parameters.streams[i] = streams[i];
     parameters.first_blocks[i] = blocks;
     blocks += plan.pieces;
