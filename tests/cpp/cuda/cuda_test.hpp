@@ -45,7 +45,9 @@ class Arena {
   template <class T>
   T* copy(const T* host, std::size_t bytes) {
     constexpr std::size_t kAligned = 256;
-    if (memory_ == nullptr) EXPECT_EQ(cudaMalloc(&memory_, bytes_), cudaSuccess);
+    if (memory_ == nullptr) {
+      EXPECT_EQ(cudaMalloc(&memory_, bytes_), cudaSuccess);
+    }
     const std::size_t skew = reinterpret_cast<std::uintptr_t>(host) % 16;
     std::byte* const to = static_cast<std::byte*>(memory_) + used_ + skew;
     used_ += (bytes + skew + kAligned) / kAligned * kAligned;
