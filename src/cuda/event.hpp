@@ -12,8 +12,11 @@ namespace robocache::cuda {
 /// A point in a stream that can be asked whether it is behind us.
 class Event {
  public:
-  /// Everything ordered on `stream` so far.
+  /// Everything ordered on `stream` so far. Throws CudaError for a stream that is being captured: its work has no time.
   static Event on(cudaStream_t stream) {
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    check("event", cudaStreamIsCapturing(stream, &capture));
+    check("event", capture == cudaStreamCaptureStatusNone ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
     int device = 0;
     check("event", cudaStreamGetDevice(stream, &device));
     const DeviceGuard guard(device);
