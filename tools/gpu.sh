@@ -4,13 +4,15 @@
 #   tools/gpu.sh build     the library, tests, benchmarks and Python module, into build/gpu
 #   tools/gpu.sh test      C++ and Python tests; a missing CUDA device is an error
 #   tools/gpu.sh sanitize  compute-sanitizer memcheck and racecheck over the CUDA tests
-#   tools/gpu.sh bench     benchmarks to JSON, in $OUT/results (build/gpu/results where OUT is not set)
+#   tools/gpu.sh bench     the CUDA benchmarks to bench.json and bench.html in $OUT/results (build/gpu/results where OUT
+#                          is not set)
 #   tools/gpu.sh all       the four of them
 # Environment:
 #   ROBOCACHE_PREBUILT            a folder from tools/prebuild.sh: `build` unpacks it and compiles nothing
 #   ROBOCACHE_CUDA_ARCHITECTURES  what to compile for; default: 90-real
 #   ROBOCACHE_SANITIZE_CPP        GoogleTest filter of `sanitize`; default: every test with cuda in its name, less the one
 #                                 of 2^31 rows for racecheck, which makes it take many minutes
+#   ROBOCACHE_BENCH               more options of `robocache-bench run`, such as: --quick --power --only fusion
 #   ROBOCACHE_SANITIZE_PYTHON     pytest -k expression of `sanitize`; empty: no Python test
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -109,6 +111,13 @@ sanitize() {
   done
 }
 
+bench() {
+  local options
+  read -ra options <<<"${ROBOCACHE_BENCH:-}"
+  "$PYTHON" -m robocache_bench run --device cuda --cpp "$BUILD/benchmarks" -o "$RESULTS/bench.json" "${options[@]}"
+  "$PYTHON" -m robocache_bench report "$RESULTS/bench.json" -o "$RESULTS/bench.html"
+}
+
 stage() {
   local begin=$SECONDS
   say "$1"
@@ -116,7 +125,7 @@ stage() {
     build) build ;;
     test) test_stage ;;
     sanitize) sanitize ;;
-    bench) PYTHON=$PYTHON tools/bench.sh "$BUILD/benchmarks" "$RESULTS" ;;
+    bench) bench ;;
     *) fail "usage: tools/gpu.sh build|test|sanitize|bench|all" ;;
   esac
   say "$1: done in $((SECONDS - begin)) s"

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "align_sets.hpp"
 #include "cuda/error.hpp"
 #include "peers/align_naive.cuh"
 #include "robocache/robocache.hpp"
@@ -16,173 +17,96 @@
 // with the same semantics, and the time of a C++ call. Prints a table; `--json FILE` keeps every number.
 namespace {
 
+using bench::DeviceArray;
+using bench::Set;
+using bench::Shape;
+using bench::Source;
 using robocache::Device;
 using robocache::DeviceKind;
 using robocache::DType;
 using robocache::cuda::check;
 
 constexpr Device kGpu{DeviceKind::cuda, 0};
-constexpr std::int64_t kEpoch = 1'700'000'000'000'000'000;
-constexpr std::int64_t kSpan = 1'000'000'000;
 constexpr std::size_t kWorkingSet = 160'000'000;  ///< bytes that a graph walks through: the H200's L2 holds 60 MB
 
-struct Source {
-  std::int64_t samples, columns;
-};
-struct Shape {
-  const char* name;
-  std::int64_t batch, targets;
-  std::vector<Source> sources;
-
-  [[nodiscard]] std::int64_t columns() const {
-    std::int64_t sum = 0;
-    for (const Source& s : sources) sum += s.columns;
-    return sum;
-  }
-};
-
+const std::vector<Source> kFusion = {{30, 512}, {100, 64}, {200, 12}};
 const std::vector<Shape> kShapes = {
     {"32x500->256x256", 32, 256, {{500, 256}}},
     {"256x500->250x32", 256, 250, {{500, 32}}},
     {"64x4096->1024x32", 64, 1024, {{4096, 32}}},
+    {"64x4096->1024x32", 64, 1024, {{4096, 32}}, DType::f32},
     {"64x1000->512x512", 64, 512, {{1000, 512}}},
     {"8x250->128x128", 8, 128, {{250, 128}}},
-    {"fusion B=4", 4, 50, {{30, 512}, {100, 64}, {200, 12}}},
-    {"fusion B=64", 64, 50, {{30, 512}, {100, 64}, {200, 12}}},
-    {"fusion B=256", 256, 50, {{30, 512}, {100, 64}, {200, 12}}},
+    {"256x1000->512x512", 256, 512, {{1000, 512}}},
+    {"1024x1000->500x32", 1024, 500, {{1000, 32}}},
+    {"fusion B=4", 4, 50, kFusion},
+    {"fusion B=64", 64, 50, kFusion},
+    {"fusion B=256", 256, 50, kFusion},
+    {"fusion B=1024", 1024, 50, kFusion},
+    {"wide fusion B=256", 256, 128, {{100, 512}, {200, 128}, {300, 64}}},
 };
 
-template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(std::size_t count) : count_(count) {
-    check("benchmark", cudaMalloc(&data_, std::max<std::size_t>(count, 1) * sizeof(T)));
-  }
-  explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) {
-    check("benchmark", cudaMemcpy(data_, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice));
-  }
-  DeviceArray(DeviceArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), count_(other.count_) {}
-  ~DeviceArray() { cudaFree(data_); }
-
-  [[nodiscard]] T* data() const { return data_; }
-  [[nodiscard]] std::size_t bytes() const { return count_ * sizeof(T); }
-  [[nodiscard]] std::vector<T> host() const {
-    std::vector<T> copy(count_);
-    check("benchmark", cudaMemcpy(copy.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost));
-    return copy;
-  }
-
- private:
-  T* data_ = nullptr;
-  std::size_t count_;
-};
-
-std::vector<std::int64_t> sorted_stamps(std::mt19937_64& random, std::int64_t rows, std::int64_t count) {
-  std::vector<std::int64_t> stamps(static_cast<std::size_t>(rows * count));
-  for (std::int64_t& s : stamps) s = kEpoch + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(kSpan));
-  for (std::int64_t r = 0; r < rows; ++r) std::sort(stamps.begin() + r * count, stamps.begin() + (r + 1) * count);
-  return stamps;
-}
-
-std::vector<std::uint16_t> random_values(std::mt19937_64& random, std::int64_t count) {
-  std::vector<std::uint16_t> values(static_cast<std::size_t>(count));
-  for (std::uint16_t& v : values) {
-    const float x = static_cast<float>(static_cast<std::int64_t>(random() >> 40)) / 8388608.0F - 1.0F;
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, &x, sizeof(bits));
-    v = static_cast<std::uint16_t>(bits >> 16);
-  }
-  return values;
-}
-
-/// Inputs and outputs of one call.
-struct Set {
-  std::vector<DeviceArray<std::uint16_t>> values;
-  std::vector<DeviceArray<std::int64_t>> stamps;
-  DeviceArray<std::int64_t> at;
-  DeviceArray<std::uint16_t> out;
-  DeviceArray<std::uint8_t> valid;
-  DeviceArray<std::int64_t> age_ns;
-  std::vector<robocache::Stream> streams;
-  double touched_bytes = 0;  ///< of distinct samples that the targets need
-
-  Set(const Shape& shape, std::mt19937_64& random, const std::vector<std::uint16_t>& pool)
-      : Set(shape, random, pool, sorted_stamps(random, shape.batch, shape.targets)) {}
-
- private:
-  Set(const Shape& shape, std::mt19937_64& random, const std::vector<std::uint16_t>& pool,
-      const std::vector<std::int64_t>& targets)
-      : at(targets),
-        out(static_cast<std::size_t>(shape.batch * shape.targets * shape.columns())),
-        valid(static_cast<std::size_t>(shape.batch * shape.targets) * shape.sources.size()),
-        age_ns(static_cast<std::size_t>(shape.batch * shape.targets) * shape.sources.size()) {
-    for (const Source& s : shape.sources) {
-      const std::vector<std::int64_t> clock = sorted_stamps(random, shape.batch, s.samples);
-      const std::int64_t size = shape.batch * s.samples * s.columns;
-      const auto skip = static_cast<std::ptrdiff_t>(random() % (pool.size() - static_cast<std::size_t>(size)));
-      values.emplace_back(std::vector<std::uint16_t>(pool.begin() + skip, pool.begin() + skip + size));
-      stamps.emplace_back(clock);
-      for (std::int64_t b = 0; b < shape.batch; ++b) count_touched(shape, s, clock, targets, b);
-      robocache::Stream stream;
-      stream.values = {values.back().data(), DType::bf16, {shape.batch, s.samples, s.columns}, kGpu};
-      stream.stamps = {stamps.back().data(), DType::i64, {shape.batch, s.samples}, kGpu};
-      streams.push_back(stream);
-    }
-  }
-
-  void count_touched(const Shape& shape, const Source& s, const std::vector<std::int64_t>& clock,
-                     const std::vector<std::int64_t>& targets, std::int64_t b) {
-    const auto row = clock.begin() + b * s.samples;
-    std::int64_t next = 0;  // first sample not yet counted
-    for (std::int64_t t = 0; t < shape.targets; ++t) {
-      const auto above =
-          std::upper_bound(row, row + s.samples, targets[static_cast<std::size_t>(b * shape.targets + t)]);
-      const std::int64_t first = std::max<std::int64_t>(above - row - 1, 0);
-      const std::int64_t last = std::min<std::int64_t>(above - row, s.samples - 1);
-      touched_bytes += static_cast<double>(std::max<std::int64_t>(last + 1 - std::max(first, next), 0) * s.columns * 2);
-      next = std::max(next, last + 1);
-    }
-  }
-};
-
-/// What to run: with or without valid and age_ns, with or without looking for unsorted stamps.
+/// What to run: with or without valid and age_ns, with or without looking for unsorted stamps, with which stamps.
 struct Mode {
   const char* name;
   bool marks;
   robocache::DataCheck check;
+  DType time;  ///< i64 or f32
 };
-const Mode kModes[] = {{"resample", false, robocache::DataCheck::automatic},
-                       {"resample, check off", false, robocache::DataCheck::off},
-                       {"align", true, robocache::DataCheck::automatic},
-                       {"align, check off", true, robocache::DataCheck::off}};
+const Mode kModes[] = {{"resample", false, robocache::DataCheck::automatic, DType::i64},
+                       {"resample, f32 stamps", false, robocache::DataCheck::automatic, DType::f32},
+                       {"resample, check off", false, robocache::DataCheck::off, DType::i64},
+                       {"align", true, robocache::DataCheck::automatic, DType::i64}};
 
-void ours(const Shape& shape, const Set& set, const Mode& mode, cudaStream_t stream) {
-  const auto n = static_cast<std::int64_t>(shape.sources.size());
-  const robocache::Tensor out{set.out.data(), DType::bf16, {shape.batch, shape.targets, shape.columns()}, kGpu};
-  robocache::Tensor valid;
-  robocache::Tensor age;
-  if (mode.marks) {
-    valid = {set.valid.data(), DType::boolean, {shape.batch, shape.targets, n}, kGpu};
-    age = {set.age_ns.data(), DType::i64, {shape.batch, shape.targets, n}, kGpu};
+/// A call of ours, ready to be made again and again.
+class Call {
+ public:
+  Call(const Shape& shape, const Set& set, const Mode& mode)
+      : check_(mode.check),
+        at_(robocache::Tensor(mode.time == DType::f32 ? static_cast<void*>(set.at_s.data()) : set.at.data(), mode.time,
+                              {shape.batch, shape.targets}, kGpu)),
+        out_(set.out.data(), shape.dtype, {shape.batch, shape.targets, shape.columns()}, kGpu) {
+    for (std::size_t n = 0; n < shape.sources.size(); ++n) {
+      const Source& s = shape.sources[n];
+      void* const stamps = mode.time == DType::f32 ? static_cast<void*>(set.stamps_s[n].data()) : set.stamps[n].data();
+      robocache::Stream stream;
+      stream.values = {set.values[n].data(), shape.dtype, {shape.batch, s.samples, s.columns}, kGpu};
+      stream.stamps = {stamps, mode.time, {shape.batch, s.samples}, kGpu};
+      streams_.push_back(stream);
+    }
+    if (!mode.marks) return;
+    const auto n = static_cast<std::int64_t>(shape.sources.size());
+    valid_ = {set.valid.data(), DType::boolean, {shape.batch, shape.targets, n}, kGpu};
+    age_ = {set.age_ns.data(), DType::i64, {shape.batch, shape.targets, n}, kGpu};
   }
-  const robocache::ConstTensor at(robocache::Tensor(set.at.data(), DType::i64, {shape.batch, shape.targets}, kGpu));
-  robocache::align(set.streams, at, {&out, 1}, valid, age, mode.check, {.stream = stream});
-}
 
-void naive(const Shape& shape, const Set& set, bool marks, cudaStream_t stream) {
-  peers::NaiveAlign a{};
+  void operator()(cudaStream_t stream) const {
+    robocache::align(streams_, at_, {&out_, 1}, valid_, age_, check_, {.stream = stream});
+  }
+
+ private:
+  robocache::DataCheck check_;
+  std::vector<robocache::Stream> streams_;
+  robocache::ConstTensor at_;
+  robocache::Tensor out_, valid_, age_;
+};
+
+template <class Value, class Time>
+void naive(const Shape& shape, const Set& set, const std::vector<DeviceArray<Time>>& stamps,
+           const DeviceArray<Time>& at, bool marks, cudaStream_t stream) {
+  peers::NaiveAlign<Value, Time> a{};
   a.count = static_cast<int>(shape.sources.size());
   a.batch = static_cast<int>(shape.batch);
   a.targets = static_cast<int>(shape.targets);
   for (int n = 0; n < a.count; ++n) {
-    const Source& s = shape.sources[static_cast<std::size_t>(n)];
-    a.streams[n] = {reinterpret_cast<const __nv_bfloat16*>(set.values[static_cast<std::size_t>(n)].data()),
-                    set.stamps[static_cast<std::size_t>(n)].data(), static_cast<int>(s.samples),
-                    static_cast<int>(s.columns), a.columns};
+    const auto at_n = static_cast<std::size_t>(n);
+    const Source& s = shape.sources[at_n];
+    a.streams[n] = {reinterpret_cast<const Value*>(set.values[at_n].data()), stamps[at_n].data(),
+                    static_cast<int>(s.samples), static_cast<int>(s.columns), a.columns};
     a.columns += static_cast<int>(s.columns);
   }
-  a.at = set.at.data();
-  a.out = reinterpret_cast<__nv_bfloat16*>(set.out.data());
+  a.at = at.data();
+  a.out = reinterpret_cast<Value*>(set.out.data());
   if (marks) {
     a.valid = reinterpret_cast<bool*>(set.valid.data());
     a.age_ns = set.age_ns.data();
@@ -190,6 +114,15 @@ void naive(const Shape& shape, const Set& set, bool marks, cudaStream_t stream) 
   const std::int64_t elements = shape.batch * shape.targets * a.columns;
   peers::align_naive<<<static_cast<unsigned>((elements + 255) / 256), 256, 0, stream>>>(a);
   check("benchmark", cudaGetLastError());
+}
+
+void naive(const Shape& shape, const Set& set, const Mode& mode, cudaStream_t stream) {
+  const auto with_values = [&]<class Value>() {
+    if (mode.time == DType::f32) return naive<Value>(shape, set, set.stamps_s, set.at_s, mode.marks, stream);
+    naive<Value>(shape, set, set.stamps, set.at, mode.marks, stream);
+  };
+  if (shape.dtype == DType::f32) return with_values.template operator()<float>();
+  with_values.template operator()<__nv_bfloat16>();
 }
 
 struct Time {
@@ -293,13 +226,13 @@ struct Answer {
 };
 
 /// The fewest bytes that a call can move: every stamp, each sample that a target needs, and the outputs.
-double bytes_needed(const Shape& shape, const Set& set, bool marks) {
-  const std::size_t stamp = sizeof(std::int64_t);
-  const std::size_t mark = marks ? shape.sources.size() * (sizeof(bool) + sizeof(std::int64_t)) : 0;
-  const auto row = static_cast<std::size_t>(shape.columns()) * sizeof(std::uint16_t) + stamp + mark;
-  double bytes = set.touched_bytes + static_cast<double>(shape.batch * shape.targets) * static_cast<double>(row);
-  for (const Source& s : shape.sources)
-    bytes += static_cast<double>(shape.batch * s.samples) * static_cast<double>(stamp);
+double bytes_needed(const Shape& shape, const Set& set, const Mode& mode) {
+  const std::int64_t stamp = mode.time == DType::f32 ? 4 : 8;
+  const auto mark =
+      mode.marks ? static_cast<std::int64_t>(shape.sources.size() * (sizeof(bool) + sizeof(std::int64_t))) : 0;
+  const std::int64_t row = shape.columns() * shape.value_bytes() + stamp + mark;
+  double bytes = set.touched_bytes + static_cast<double>(shape.batch * shape.targets * row);
+  for (const Source& s : shape.sources) bytes += static_cast<double>(shape.batch * s.samples * stamp);
   return bytes;
 }
 
@@ -311,23 +244,26 @@ void write_time(std::FILE* json, const char* name, const Time& t) {
 /// The times of one shape and mode, ours and the plain kernel's, in one line and one JSON object.
 void measure(const Shape& shape, const Mode& mode, const std::vector<Set>& sets, double bandwidth, cudaStream_t stream,
              std::FILE* json) {
-  const auto ours_on = [&](std::size_t i) { ours(shape, sets[i], mode, stream); };
-  const auto naive_on = [&](std::size_t i) { naive(shape, sets[i], mode.marks, stream); };
+  std::vector<Call> calls;
+  for (const Set& set : sets) calls.emplace_back(shape, set, mode);
+  const auto ours_on = [&](std::size_t i) { calls[i](stream); };
+  const auto naive_on = [&](std::size_t i) { naive(shape, sets[i], mode, stream); };
   const Answer want(sets[0], stream, [&] { naive_on(0); });
   const std::size_t wrong = want.differences(Answer(sets[0], stream, [&] { ours_on(0); }));
   const Time plain = device_time(sets.size(), stream, naive_on);
   const Time device = device_time(sets.size(), stream, ours_on);
   const Time again = device_time(sets.size(), stream, ours_on);
   const Time call = call_time(sets.size(), stream, ours_on);
-  const double bytes = bytes_needed(shape, sets[0], mode.marks);
+  const double bytes = bytes_needed(shape, sets[0], mode);
   const double floor_us = bytes / bandwidth * 1e6;
+  const std::string name = std::string(shape.dtype == DType::f32 ? "f32 " : "") + mode.name;
   std::printf(
-      "%-18s %-20s %7.2f %7.2f us  naive %7.2f (%4.1fx)  call %5.2f us  %6.2f MB: %5.2f us at copy speed, %3.0f%%",
-      shape.name, mode.name, device.median_us, again.median_us, plain.median_us, plain.median_us / device.median_us,
+      "%-20s %-20s %7.2f %7.2f us  naive %7.2f (%4.1fx)  call %5.2f us  %6.2f MB: %5.2f us at copy speed, %3.0f%%",
+      shape.name, name.c_str(), device.median_us, again.median_us, plain.median_us, plain.median_us / device.median_us,
       call.median_us, bytes / 1e6, floor_us, 100 * floor_us / device.median_us);
   std::printf("  %zu wrong\n", wrong);
   if (json == nullptr) return;
-  std::fprintf(json, "    {\"shape\": \"%s\", \"mode\": \"%s\", ", shape.name, mode.name);
+  std::fprintf(json, "    {\"shape\": \"%s\", \"mode\": \"%s\", ", shape.name, name.c_str());
   write_time(json, "device", device);
   write_time(json, "device_again", again);
   write_time(json, "naive", plain);
@@ -337,8 +273,9 @@ void measure(const Shape& shape, const Mode& mode, const std::vector<Set>& sets,
 
 void run(const Shape& shape, const std::string& only_mode, double bandwidth, std::mt19937_64& random,
          const std::vector<std::uint16_t>& pool, cudaStream_t stream, std::FILE* json) {
-  double bytes = static_cast<double>(shape.batch * shape.targets * (shape.columns() * 2 + 8));
-  for (const Source& s : shape.sources) bytes += static_cast<double>(shape.batch * s.samples * (s.columns * 2 + 8));
+  double bytes = static_cast<double>(shape.batch * shape.targets * (shape.columns() * shape.value_bytes() + 8));
+  for (const Source& s : shape.sources)
+    bytes += static_cast<double>(shape.batch * s.samples * (s.columns * shape.value_bytes() + 8));
   const std::size_t count = std::max<std::size_t>(3, static_cast<std::size_t>(kWorkingSet / bytes) + 1);
   std::vector<Set> sets;
   for (std::size_t i = 0; i < count; ++i) sets.emplace_back(shape, random, pool);
@@ -375,7 +312,7 @@ int main(int argc, char** argv) {
     std::fprintf(json, "{\"gpu\": \"%s\", \"driver\": %d, \"copy_bytes_per_s\": %.4e, \"seed\": %llu, \"rows\": [\n",
                  properties.name, driver, bandwidth, static_cast<unsigned long long>(seed));
   }
-  const auto pool = random_values(random, 40'000'000);
+  const auto pool = bench::random_words(random, 40'000'000);
   for (const Shape& shape : kShapes) {
     if (only_shape.empty() || only_shape == shape.name) run(shape, only_mode, bandwidth, random, pool, stream, json);
   }

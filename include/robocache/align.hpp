@@ -16,9 +16,30 @@ namespace robocache {
 ///   hold     the last sample at or before the target
 ///   nearest  the nearer sample; the earlier one on a tie
 ///   linear   a + w * (b - a)
-///   slerp    unit quaternions in groups of four columns, shortest arc, renormalised; the order of the components
-///            (xyzw or wxyz) is the caller's and is kept
-enum class Interp : std::uint8_t { automatic, hold, nearest, linear, slerp };
+///   slerp    unit quaternions in groups of four columns, shortest arc, renormalised, each in the hemisphere of the
+///            target before it; the order of the components (xyzw or wxyz) is the caller's and is kept
+///   se3      poses in groups of seven columns: the position (three) linear, the quaternion behind it slerp
+///   screw    poses as for se3, along the screw motion from one to the next: a constant twist
+///   pchip    monotone cubic (Fritsch, Butland 1984) as scipy's PchipInterpolator; duplicate stamps break the curve
+///   angle    rad, in any number of columns: the shorter way around; stored in [-pi, pi)
+enum class Interp : std::uint8_t { automatic, hold, nearest, linear, slerp, se3, screw, pchip, angle };
+
+/// Consecutive columns of a stream that have an interpolation of their own.
+struct ColumnRun {
+  Interp interp = Interp::automatic;
+  std::int64_t columns = 0;
+};
+
+/// Which component of a quaternion is the scalar. Only `screw` asks.
+enum class QuaternionOrder : std::uint8_t { xyzw, wxyz };
+
+/// What stands for samples that are missing: NaN (in a column; in any column of a quaternion or pose), or left out by
+/// Stream::mask.
+enum class Missing : std::uint8_t {
+  propagate,  ///< nothing: NaN spreads as arithmetic says; a masked sample is NaN (0 for integers) and not valid
+  skip,       ///< the nearest samples present on either side, as if there were no others
+  hold        ///< the value of the last sample present before it
+};
 
 /// What is written for targets outside a stream's time range; `valid` is false there whatever is written.
 struct Outside {
@@ -42,9 +63,11 @@ inline constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max(
 ///   rows     [B]    i32 | i64   batch row b reads segment rows[b]; not given: G = B, segment b
 ///   scale    [D]    f32         stored = value * scale + bias, float outputs only
 ///   bias     [D]    f32
+///   mask     [G, S], [S] or [N] bool   false: the sample is missing
+///   runs     together D columns; not given: all columns are `interp`
 struct Stream {
-  ConstTensor values;
-  ConstTensor stamps;
+  ConstTensor values{};
+  ConstTensor stamps{};
   Interp interp = Interp::automatic;
   Outside before{};
   Outside after{};
@@ -56,6 +79,10 @@ struct Stream {
   ConstTensor rows{};
   ConstTensor scale{};
   ConstTensor bias{};
+  ConstTensor mask{};
+  Missing missing = Missing::propagate;
+  std::span<const ColumnRun> runs{};
+  QuaternionOrder quaternion = QuaternionOrder::xyzw;
   std::string_view name{};  ///< used in error texts
 };
 
@@ -78,7 +105,8 @@ struct Targets {
 ///   valid    [B, T, N] bool or not given: in range, gap and age kept, a sample found
 ///   age_ns   [B, T, N] i64 or not given: target minus the stamp of the last sample at or before it; negative only
 ///            before the first; INT64_MAX with no samples or a NaN target
-/// One launch on CUDA, ordered on ctx.stream; returns before the GPU is done and can be captured in a graph.
+/// On CUDA one launch (two for quaternions at many targets, one more where streams of several kinds meet), ordered on
+/// ctx.stream; returns before the GPU is done and can be captured in a graph.
 /// Throws InvalidArgument (shape, dtype, device, on the CPU unsorted or NaN stamps), Unsupported (dtype, interp).
 Pending align(std::span<const Stream> streams, const Targets& at, std::span<const Tensor> out, const Tensor& valid,
               const Tensor& age_ns, DataCheck check = DataCheck::automatic, const Context& ctx = {});
@@ -86,5 +114,20 @@ Pending align(std::span<const Stream> streams, const Targets& at, std::span<cons
 /// align with one stream and no validity: out [B, T, D].
 Pending resample(const Stream& stream, const Targets& at, const Tensor& out, DataCheck check = DataCheck::automatic,
                  const Context& ctx = {});
+
+/// What align finds out before it looks at values, kept for streams that share a clock, or for another epoch.
+///   clock   stamps, interp or runs, limits, outside, lengths, offsets, rows as in align; no values, no mask
+///   steps   [C, B, T, 4] i64   written; contiguous. C: how many of {hold}, {nearest}, {all curves} interp or runs have, in this
+///           order. Word 0 is the sample within its segment, or -1; word 1 the bits of a double: the weight of the next sample (0:
+///           the sample itself), or what is written where there is no sample; the others belong to pchip.
+///   valid, age_ns   [B, T, 1] or not given, as in align
+Pending plan(const Stream& clock, const Targets& at, const Tensor& steps, const Tensor& valid, const Tensor& age_ns,
+             DataCheck check = DataCheck::automatic, const Context& ctx = {});
+
+/// Applies a plan to values: what resample would write, bit for bit.
+///   steps   [C, B, T, 4]   of a plan for as many samples, with the same lengths, offsets and rows; a stride of 0 in B shares it
+///   stream  values, lengths, offsets, rows, scale, bias; interp or runs of the plan's classes
+///   out     [B, T, D]
+void apply_plan(const ConstTensor& steps, const Stream& stream, const Tensor& out, const Context& ctx = {});
 
 }  // namespace robocache

@@ -10,6 +10,7 @@
 
 #include "align_doc.hpp"
 #include "align_inputs.hpp"
+#include "align_options.hpp"
 #include "bindings.hpp"
 #include "output.hpp"
 #include "robocache/align.hpp"
@@ -17,13 +18,6 @@
 namespace robocache::python {
 
 namespace {
-
-DataCheck to_check(std::string_view op, std::string_view text) {
-  if (text == "auto") return DataCheck::automatic;
-  if (text == "now") return DataCheck::now;
-  if (text == "off") return DataCheck::off;
-  throw InvalidArgument(std::string(op) + ": check is '" + std::string(text) + "', expected 'auto', 'now' or 'off'");
-}
 
 /// What align() returns. `out` holds one array, or one a stream where their dtypes differ.
 struct AlignResult {
@@ -75,13 +69,14 @@ class Call {
   AlignResult run(std::optional<DType> dtype, const nb::object& given, bool marks, DataCheck when) {
     AlignResult result;
     choose_outputs(dtype, given, result);
-    Tensor valid;
-    Tensor age_ns;
     if (marks) {
       const auto shape = inputs_.result_shape(static_cast<std::int64_t>(inputs_.streams().size()));
-      valid = make(shape, DType::boolean, result.valid);
-      age_ns = make(shape, DType::i64, result.age_ns);
+      wanted_.push_back({shape, DType::boolean});
+      wanted_.push_back({shape, DType::i64});
     }
+    Tensor valid;
+    Tensor age_ns;
+    make_results(marks, result, valid, age_ns);
     Context ctx;
     ctx.stream = inputs_.cuda_stream();
     {
@@ -99,32 +94,48 @@ class Call {
   }
 
  private:
-  Tensor make(std::span<const std::int64_t> shape, DType dtype, nb::object& array) {
-    Fresh fresh = new_array(like_, shape, dtype, inputs_.device(), inputs_.cuda_stream());
-    array = std::move(fresh.array);
-    return inputs_.complete(fresh.view, "out");
+  /// Makes what is wanted: the outputs, unless they were given, and the marks.
+  void make_results(bool marks, AlignResult& result, Tensor& valid, Tensor& age_ns) {
+    std::vector<Fresh> made = new_arrays(like_, wanted_, inputs_.device(), inputs_.cuda_stream());
+    auto next = made.begin();
+    const auto take = [&](nb::object& array) {
+      array = std::move(next->array);
+      return inputs_.complete((next++)->view, "out");
+    };
+    if (outputs_.empty()) {
+      for (nb::object& array : result.out) outputs_.push_back(take(array));
+    }
+    if (!marks) return;
+    valid = take(result.valid);
+    age_ns = take(result.age_ns);
   }
 
   void choose_outputs(std::optional<DType> dtype, const nb::object& given, AlignResult& result) {
     std::int64_t all = 0;
     bool same = true;
-    std::string dtypes;
     for (const Stream& stream : inputs_.streams()) {
       const std::int64_t columns = stream.values.shape[stream.values.rank - 1];
       result.columns.push_back(columns);
       all += columns;
       same = same && stream.values.dtype == inputs_.streams()[0].values.dtype;
-      dtypes += (dtypes.empty() ? "" : ", ") + std::string(name(stream.values.dtype));
     }
     if (!given.is_none()) return borrow_outputs(dtype, given, result);
     result.joined = same || dtype.has_value();
-    result.why_split = "a mix of " + dtypes + " (dtype= makes them one)";
+    if (!result.joined) result.why_split = "a mix of " + dtypes() + " (dtype= makes them one)";
     const std::size_t count = result.joined ? 1 : result.columns.size();
     result.out.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
       const DType made = dtype.value_or(inputs_.streams()[i].values.dtype);
-      outputs_.push_back(make(inputs_.result_shape(result.joined ? all : result.columns[i]), made, result.out[i]));
+      wanted_.push_back({inputs_.result_shape(result.joined ? all : result.columns[i]), made});
     }
+  }
+
+  [[nodiscard]] std::string dtypes() const {
+    std::string list;
+    for (const Stream& stream : inputs_.streams()) {
+      list += (list.empty() ? "" : ", ") + std::string(name(stream.values.dtype));
+    }
+    return list;
   }
 
   void borrow_outputs(std::optional<DType> dtype, const nb::object& given, AlignResult& result) {
@@ -162,24 +173,12 @@ class Call {
   nb::object like_;
   AlignInputs inputs_;
   std::vector<Tensor> outputs_;
+  std::vector<Wanted> wanted_;
 };
 
 AlignResult align_arrays(const nb::object& streams, const nb::object& at, const nb::object& dtype,
                          const nb::object& out, std::string_view check) {
-  std::vector<nb::object> list;
-  if (nb::isinstance<PyStream>(streams)) {
-    list.push_back(streams);
-  } else if (nb::isinstance<nb::sequence>(streams)) {
-    for (nb::handle item : nb::borrow<nb::sequence>(streams)) list.push_back(nb::borrow(item));
-  } else {
-    throw InvalidArgument("align: streams is " + class_name(streams) + ", expected a list of robocache.Stream");
-  }
-  if (list.empty()) throw InvalidArgument("align: streams is empty, expected at least one robocache.Stream");
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    if (nb::isinstance<PyStream>(list[i])) continue;
-    throw InvalidArgument("align: streams[" + std::to_string(i) + "] is " + class_name(list[i]) +
-                          ", expected robocache.Stream");
-  }
+  std::vector<nb::object> list = stream_list("align", streams);
   return Call("align", std::move(list), at).run(to_dtype_option(dtype), out, true, to_check("align", check));
 }
 
@@ -211,16 +210,18 @@ void bind_align(nb::module_& m) {
       "resample",
       [](nb::object values, nb::object stamps, const nb::object& at, const nb::object& interp,
          const nb::object& outside, std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns,
-         std::int64_t offset_ns, nb::object lengths, nb::object offsets, const nb::object& name, const nb::object& out,
-         std::string_view check) {
-        return resample_array(PyStream(std::move(values), std::move(stamps), interp, outside, max_gap_ns, max_age_ns,
-                                       offset_ns, std::move(lengths), std::move(offsets), name),
-                              at, out, check);
+         std::int64_t offset_ns, nb::object lengths, nb::object offsets, nb::object mask, std::string_view missing,
+         std::string_view quaternion, const nb::object& name, const nb::object& out, std::string_view check) {
+        return resample_array(
+            PyStream(std::move(values), std::move(stamps), interp, outside, max_gap_ns, max_age_ns, offset_ns,
+                     std::move(lengths), std::move(offsets), std::move(mask), missing, quaternion, name),
+            at, out, check);
       },
       nb::arg("values").none(), nb::arg("stamps").none(), nb::arg("at").none(), nb::kw_only(),
       nb::arg("interp") = nb::none(), nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(),
       nb::arg("max_age_ns") = nb::none(), nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(),
-      nb::arg("offsets") = nb::none(), nb::arg("name") = nb::none(), nb::arg("out") = nb::none(),
+      nb::arg("offsets") = nb::none(), nb::arg("mask") = nb::none(), nb::arg("missing") = "propagate",
+      nb::arg("quaternion") = "xyzw", nb::arg("name") = nb::none(), nb::arg("out") = nb::none(),
       nb::arg("check") = "auto", nb::sig(kResampleSignature), kResampleDoc);
 }
 

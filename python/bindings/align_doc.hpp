@@ -6,9 +6,11 @@ namespace robocache::python {
 
 inline constexpr const char* kStreamSignature =
     "def __init__(self, values: typing.Any, stamps: typing.Any, *, "
-    "interp: typing.Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, "
+    "interp: str | collections.abc.Sequence[tuple[str | None, int]] | None = None, "
     "outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, "
     "max_age_ns: int | None = None, offset_ns: int = 0, lengths: typing.Any = None, offsets: typing.Any = None, "
+    "mask: typing.Any = None, missing: typing.Literal['propagate', 'skip', 'hold'] = 'propagate', "
+    "quaternion: typing.Literal['xyzw', 'wxyz'] = 'xyzw', "
     "name: str | None = None) -> None";
 
 inline constexpr const char* kStreamDoc =
@@ -24,9 +26,11 @@ values : array [B, S, D], [S, D] or [S]; with `offsets` [N, D] or [N]
     stream is shared by all batch rows.
 stamps : array [B, S] or [S]; with `offsets` [N]
     int64 ns, float64 s or float32 s (relative times only), non-decreasing. The dtype must be that of `at`.
-interp : {None, 'hold', 'nearest', 'linear', 'slerp'}
-    None: linear for floats, hold for integers and bools. 'slerp' takes unit quaternions in groups of four
-    columns (xyzw or wxyz) along the shortest arc and always stores unit quaternions.
+interp : {None, 'hold', 'nearest', 'linear', 'pchip', 'angle', 'slerp', 'se3', 'screw'} or list of (mode, columns)
+    None: linear for floats, hold for integers and bools. 'pchip' is scipy's monotone cubic. 'angle' (rad) goes
+    the shorter way around. 'slerp' takes unit quaternions in groups of four columns along the shortest arc;
+    'se3' poses in groups of seven (position, quaternion), 'screw' the same along their screw motion. A list
+    gives each run of columns a mode of its own: [('linear', 9), ('hold', 1), ('slerp', 4)].
 outside : {'hold', 'nan', 'extrapolate', 'error'}, a number, or a pair (before, after) of these
     What targets outside the stamps get; they are not valid whatever is written. With 'hold' interpolation only
     targets before the first sample are outside.
@@ -40,6 +44,14 @@ lengths : int array [B], optional
     Samples in each row; the padding behind them is never read.
 offsets : int array [B+1], optional
     Row b is the samples offsets[b] .. offsets[b+1]-1 of packed values [N, D].
+mask : bool array [B, S] or [S]; with `offsets` [N], optional
+    False: the sample is missing.
+missing : {'propagate', 'skip', 'hold'}
+    What stands for samples that are missing: masked, or (with 'skip' and 'hold') NaN in their column, quaternion
+    or pose. 'propagate': NaN (0 for integers). 'skip': the nearest samples present on either side. 'hold': the
+    last one present before.
+quaternion : {'xyzw', 'wxyz'}
+    Which component is the scalar; matters to 'screw' only.
 name : str, optional
     Used in error texts.
 
@@ -85,9 +97,11 @@ NotImplementedError
 
 inline constexpr const char* kResampleSignature =
     "def resample(values: typing.Any, stamps: typing.Any, at: typing.Any, *, "
-    "interp: typing.Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, "
+    "interp: str | collections.abc.Sequence[tuple[str | None, int]] | None = None, "
     "outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, "
     "max_age_ns: int | None = None, offset_ns: int = 0, lengths: typing.Any = None, offsets: typing.Any = None, "
+    "mask: typing.Any = None, missing: typing.Literal['propagate', 'skip', 'hold'] = 'propagate', "
+    "quaternion: typing.Literal['xyzw', 'wxyz'] = 'xyzw', "
     "name: str | None = None, out: typing.Any = None, "
     "check: typing.Literal['auto', 'now', 'off'] = 'auto') -> typing.Any";
 
@@ -95,7 +109,7 @@ inline constexpr const char* kResampleDoc = R"doc(Put one stream at new times: `
 
 Parameters
 ----------
-values, stamps, interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, name
+values, stamps, interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, mask, missing, quaternion, name
     As in `Stream`.
 at : array [B, T] or [T]
     Target times in the stamps' dtype, in any order.
@@ -113,6 +127,70 @@ Raises
 ------
 ValueError, NotImplementedError
     As `align`.
+)doc";
+
+inline constexpr const char* kPlanDoc =
+    "Where the values of B x T targets come from; made by `plan`: `index`, `weight`, `valid`, `age_ns`, `apply()`, "
+    "`check()`.";
+
+inline constexpr const char* kPlanSignature =
+    "def plan(stamps: typing.Any, at: typing.Any, *, "
+    "interp: str | collections.abc.Sequence[tuple[str | None, int]] | None = None, "
+    "outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, "
+    "max_age_ns: int | None = None, offset_ns: int = 0, lengths: typing.Any = None, offsets: typing.Any = None, "
+    "mask: None = None, missing: typing.Literal['propagate'] = 'propagate', name: str | None = None, "
+    "check: typing.Literal['auto', 'now', 'off'] = 'auto') -> Plan";
+
+inline constexpr const char* kPlanFunctionDoc =
+    R"doc(What `align` finds out before it looks at values, once for many streams or epochs.
+
+Parameters
+----------
+stamps, interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, name
+    As in `Stream`. `interp` None is linear. A plan has no missing samples: they belong to values.
+at : array [B, T] or [T]
+    Target times in the stamps' dtype, in any order.
+check : {'auto', 'now', 'off'}
+    As in `align`; `plan.check()` waits.
+
+Returns
+-------
+Plan
+    `.apply(values)` gives what `resample` gives; `.index`, `.weight`, `.valid`, `.age_ns` are arrays [B, T] or [T].
+
+Raises
+------
+ValueError, NotImplementedError
+    As `align`.
+)doc";
+
+inline constexpr const char* kApplySignature =
+    "def apply(self, values: typing.Any, *, interp: str | collections.abc.Sequence[tuple[str | None, int]] | None = "
+    "None, "
+    "out: typing.Any = None, dtype: typing.Any = None) -> typing.Any";
+
+inline constexpr const char* kApplyDoc = R"doc(Resample values on the plan's clock.
+
+Parameters
+----------
+values : array [B, S, D], [S, D] or [S]; with `offsets` [N, D] or [N]
+    A plan without a batch axis serves all rows of a batch.
+interp : str or list of (mode, columns), optional
+    Instead of the plan's: modes that place targets alike, such as 'slerp' or 'pchip' where the plan has 'linear'.
+out : array [B, T, D], optional
+    Written instead of a new array.
+dtype : dtype or str, optional
+    Of the result: any float dtype, or that of the values.
+
+Returns
+-------
+array [B, T, D]
+    What `resample` gives, bit for bit.
+
+Raises
+------
+ValueError, NotImplementedError
+    As `resample`; also values of another number of samples than the plan's.
 )doc";
 
 inline constexpr const char* kAlignResultDoc =

@@ -13,9 +13,11 @@ using namespace dlpack;
 
 namespace {
 
-[[noreturn]] void reject(std::string_view op, std::string_view subject, const std::string& got,
-                         const std::string& want) {
-  throw InvalidArgument(std::string(op) + ": " + std::string(subject) + " is " + got + ", expected " + want);
+/// An attribute's name as Python keeps it: making it anew costs more than the look-up (86 against 32 ns).
+nb::handle interned(const char* name) { return PyUnicode_InternFromString(name); }
+
+[[noreturn]] void reject(std::string_view op, const Subject& subject, const std::string& got, const std::string& want) {
+  throw InvalidArgument(std::string(op) + ": " + subject.text() + " is " + got + ", expected " + want);
 }
 
 ArrayType inspect(nb::handle type) {
@@ -29,7 +31,11 @@ ArrayType inspect(nb::handle type) {
     found.masked = root == "numpy" && module.find(".ma") != std::string::npos;
   }
   if (root == "cupy") found.library = Library::cupy;
-  if (root == "jax" || root == "jaxlib") found.library = Library::jax;
+  if (root == "jax" || root == "jaxlib") {
+    found.library = Library::jax;
+    const nb::object tracer = nb::module_::import_("jax").attr("core").attr("Tracer");
+    found.traced = PyObject_IsSubclass(type.ptr(), tracer.ptr()) == 1;
+  }
   if (nb::hasattr(type, "__torch_function__")) found.library = Library::torch;
   const nb::object capsule = nb::getattr(type, "__dlpack_c_exchange_api__", nb::none());
   if (PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api") != 0) {
@@ -42,7 +48,7 @@ ArrayType inspect(nb::handle type) {
   return found;
 }
 
-Tensor view_of(const DLTensor& t, std::string_view op, std::string_view subject) {
+Tensor view_of(const DLTensor& t, std::string_view op, const Subject& subject) {
   if (t.ndim > kMaxRank) reject(op, subject, std::to_string(t.ndim) + "-dimensional", "at most 8 dimensions");
   Tensor view;
   view.data = static_cast<std::byte*>(t.data) + t.byte_offset;
@@ -68,7 +74,7 @@ std::string first_line(const nb::python_error& error) {
   return text.substr(0, text.find('\n'));
 }
 
-[[noreturn]] void reject_dtype(nb::handle array, std::string_view op, std::string_view subject) {
+[[noreturn]] void reject_dtype(nb::handle array, std::string_view op, const Subject& subject) {
   const auto dtype = nb::cast<std::string>(nb::str(nb::getattr(array, "dtype", nb::str("unknown"))));
   const bool calendar = dtype.find("datetime64") != std::string::npos;
   reject(op, subject, "of dtype " + dtype,
@@ -78,7 +84,7 @@ std::string first_line(const nb::python_error& error) {
 
 /// None for a format that no DType has.
 std::optional<DType> dtype_of_format(const char* format, std::size_t item_size, std::string_view op,
-                                     std::string_view subject) {
+                                     const Subject& subject) {
   const char* c = format;
   if (*c == '@' || *c == '=' || *c == '<') ++c;
   const auto bits = static_cast<std::uint8_t>(item_size * 8);
@@ -91,7 +97,7 @@ std::optional<DType> dtype_of_format(const char* format, std::size_t item_size, 
   return std::nullopt;
 }
 
-Tensor view_of(nb::handle array, const Py_buffer& b, std::string_view op, std::string_view subject) {
+Tensor view_of(nb::handle array, const Py_buffer& b, std::string_view op, const Subject& subject) {
   if (b.ndim > kMaxRank) reject(op, subject, std::to_string(b.ndim) + "-dimensional", "at most 8 dimensions");
   Tensor view;
   view.data = b.buf;
@@ -107,7 +113,7 @@ Tensor view_of(nb::handle array, const Py_buffer& b, std::string_view op, std::s
   return view;
 }
 
-DLTensor look_into(const DLPackExchangeAPI& api, nb::handle array, std::string_view op, std::string_view subject) {
+DLTensor look_into(const DLPackExchangeAPI& api, nb::handle array, std::string_view op, const Subject& subject) {
   DLTensor t;
   if (api.dltensor_from_py_object_no_sync(array.ptr(), &t) != 0) {
     reject(op, subject, "an array that cannot be read (" + first_line(nb::python_error()) + ")", "a CPU or CUDA array");
@@ -115,7 +121,40 @@ DLTensor look_into(const DLPackExchangeAPI& api, nb::handle array, std::string_v
   return t;
 }
 
-Borrowed borrow_capsule(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans) {
+void* current_stream(const DLPackExchangeAPI& api, int index) {
+  void* stream = nullptr;
+  if (api.current_work_stream(kDLCUDA, index, &stream) != 0) throw nb::python_error();
+  return stream;
+}
+
+/// For torch. Whether autograd is on is asked last: that takes a Python call.
+void refuse_gradients(nb::handle array, std::string_view op, const Subject& subject) {
+  static const nb::handle requires_grad = interned("requires_grad");
+  if (!nb::cast<bool>(array.attr(requires_grad))) return;
+  if (!nb::cast<bool>(nb::module_::import_("torch").attr("is_grad_enabled")())) return;
+  throw Unsupported(std::string(op) + ": " + subject.text() +
+                    " is a tensor that requires grad, expected one without; robocache.torch has gradients, else use "
+                    ".detach() or torch.no_grad()");
+}
+
+/// For torch: the sign bit is not in the memory that DLPack shows.
+void refuse_marked_sign(nb::handle array, std::string_view op, const Subject& subject) {
+  static const nb::handle is_neg = interned("is_neg");
+  if (nb::cast<bool>(array.attr(is_neg)())) {
+    reject(op, subject, "a view whose sign is only marked", "a plain tensor; use .resolve_neg()");
+  }
+}
+
+/// In jax.jit and jax.grad an array stands for values that are not there yet.
+void refuse_traced(const ArrayType& type, std::string_view op, const Subject& subject) {
+  if (!type.traced) return;
+  reject(op, subject, "a traced jax array", "one with values; call this outside of jax.jit, jax.grad and jax.vmap");
+}
+
+/// Integers and bools have neither gradients nor a marked sign.
+bool counts(DLDataType type) { return type.code == kDLInt || type.code == kDLUInt || type.code == kDLBool; }
+
+Borrowed borrow_capsule(nb::handle array, std::string_view op, const Subject& subject, void* stream, Loans& loans) {
   int index = 0;
   nb::dict options;
   // In DLPack, CUDA stream 1 is the legacy default stream; 0 is not a stream.
@@ -142,7 +181,7 @@ Borrowed borrow_capsule(nb::handle array, std::string_view op, std::string_view 
   return {view_of(t->dl_tensor, op, subject), true, false};
 }
 
-Borrowed borrow_buffer(nb::handle array, std::string_view op, std::string_view subject, Loans& loans) {
+Borrowed borrow_buffer(nb::handle array, std::string_view op, const Subject& subject, Loans& loans) {
   Py_buffer buffer;
   if (PyObject_GetBuffer(array.ptr(), &buffer, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
     PyErr_Clear();
@@ -166,12 +205,15 @@ std::string class_name(nb::handle object) { return nb::cast<std::string>(nb::str
 
 const ArrayType& array_type(nb::handle array) {
   static std::unordered_map<PyTypeObject*, ArrayType> known;  // under the GIL; types are kept alive below
+  static std::pair<PyTypeObject*, const ArrayType*> last{};   // the arrays of a call mostly share a type
   auto* type = Py_TYPE(array.ptr());
+  if (type == last.first) return *last.second;
   auto it = known.find(type);
   if (it == known.end()) {
     it = known.emplace(type, inspect(nb::handle(reinterpret_cast<PyObject*>(type)))).first;
     Py_INCREF(type);
   }
+  last = {type, &it->second};
   return it->second;
 }
 
@@ -185,19 +227,23 @@ Loans::~Loans() {
   }
 }
 
-Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans) {
+Borrowed borrow(nb::handle array, std::string_view op, const Subject& subject, void* stream, Loans& loans) {
   const ArrayType& type = array_type(array);
+  const bool torch = type.library == Library::torch;
   if (type.api != nullptr) {
     const DLTensor t = look_into(*type.api, array, op, subject);
-    const bool floats = t.dtype.code == kDLFloat || t.dtype.code == kDLBfloat;
-    if (floats && nb::cast<bool>(array.attr("is_neg")())) {
-      reject(op, subject, "a view whose sign is only marked", "a plain tensor; use .resolve_neg()");
+    if (torch && !counts(t.dtype)) {
+      refuse_gradients(array, op, subject);
+      refuse_marked_sign(array, op, subject);
     }
     // DLPack's slow path orders the work of torch's own stream before ours, where they are not the same.
-    if (t.device.device_type == kDLCPU || current_stream(array, t.device.device_id) == stream) {
+    if (t.device.device_type == kDLCPU || current_stream(*type.api, t.device.device_id) == stream) {
       return {view_of(t, op, subject), true, false};
     }
+  } else if (torch) {
+    refuse_gradients(array, op, subject);
   }
+  refuse_traced(type, op, subject);
   if (type.masked) reject(op, subject, "a masked array", "a plain one: the mask would be lost; use .filled()");
   // numpy by its buffer: that also shows read-only arrays. Others by DLPack: jax has a buffer that fails on CUDA.
   const bool dlpack = type.library != Library::numpy && nb::hasattr(array, "__dlpack__");
@@ -211,22 +257,14 @@ Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject,
   return borrowed;
 }
 
-void refuse_gradients(nb::handle array, std::string_view op, std::string_view subject) {
-  if (array_type(array).library != Library::torch) return;
-  if (!nb::cast<bool>(array.attr("requires_grad"))) return;
-  if (!nb::cast<bool>(nb::module_::import_("torch").attr("is_grad_enabled")())) return;
-  throw Unsupported(std::string(op) + ": " + std::string(subject) +
-                    " is a tensor that requires grad, expected one without: there are no gradients yet; use .detach() "
-                    "or torch.no_grad()");
-}
-
-bool on_cuda(nb::handle array, std::string_view op, std::string_view subject, int& index) {
+bool on_cuda(nb::handle array, std::string_view op, const Subject& subject, int& index) {
   const ArrayType& type = array_type(array);
   if (type.api != nullptr) {
     const DLTensor t = look_into(*type.api, array, op, subject);
     index = t.device.device_id;
     return t.device.device_type == kDLCUDA || t.device.device_type == kDLCUDAManaged;
   }
+  refuse_traced(type, op, subject);
   if (type.library == Library::numpy || !nb::hasattr(array, "__dlpack_device__")) return false;
   const nb::object device = array.attr("__dlpack_device__")();
   const int kind = nb::cast<int>(nb::int_(device[0]));
@@ -239,16 +277,12 @@ bool on_cuda(nb::handle array, std::string_view op, std::string_view subject, in
 
 void* current_stream(nb::handle array, int index) {
   const ArrayType& type = array_type(array);
-  if (type.api != nullptr) {
-    void* stream = nullptr;
-    if (type.api->current_work_stream(kDLCUDA, index, &stream) != 0) throw nb::python_error();
-    return stream;
-  }
+  if (type.api != nullptr) return current_stream(*type.api, index);
   const nb::object stream = nb::module_::import_("robocache._frameworks").attr("current_stream")(array, index);
   return reinterpret_cast<void*>(nb::cast<std::intptr_t>(stream));
 }
 
-DType to_dtype(DLDataType type, std::string_view op, std::string_view subject) {
+DType to_dtype(DLDataType type, std::string_view op, const Subject& subject) {
   if (type.lanes == 1) {
     for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) {
       const auto dtype = static_cast<DType>(i);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/check.hpp"
 #include "dlpack.hpp"
 #include "robocache/tensor.hpp"
 
@@ -21,6 +22,7 @@ enum class Library : std::uint8_t { numpy, torch, jax, cupy, other };
 struct ArrayType {
   Library library = Library::other;
   bool masked = false;                             ///< numpy.ma: the mask would be lost
+  bool traced = false;                             ///< jax: no memory, only a place in a computation
   const dlpack::DLPackExchangeAPI* api = nullptr;  ///< torch >= 2.10: no Python call is needed to look into an array
 };
 
@@ -54,22 +56,20 @@ struct Borrowed {
 };
 
 /// A view of `array`, valid while `loans` lives. `stream` is where CUDA work will be ordered.
-/// Throws InvalidArgument naming `op` and `subject` for things that are no array, and for dtypes without a DType.
-Borrowed borrow(nb::handle array, std::string_view op, std::string_view subject, void* stream, Loans& loans);
+/// Throws InvalidArgument naming `op` and `subject` for things that are no array, and for dtypes without a DType;
+/// Unsupported for a tensor that autograd tracks: gradients are robocache.torch's.
+Borrowed borrow(nb::handle array, std::string_view op, const Subject& subject, void* stream, Loans& loans);
 
 /// "ndarray", "Tensor": what errors call a thing.
 std::string class_name(nb::handle object);
-
-/// Throws Unsupported for a tensor that autograd tracks: operators have no gradients yet.
-void refuse_gradients(nb::handle array, std::string_view op, std::string_view subject);
 
 /// The stream that the library of `array` works on, for arrays on CUDA device `index`.
 void* current_stream(nb::handle array, int index);
 
 /// True for arrays on a CUDA device, with its index. Looks without exporting.
-bool on_cuda(nb::handle array, std::string_view op, std::string_view subject, int& index);
+bool on_cuda(nb::handle array, std::string_view op, const Subject& subject, int& index);
 
-DType to_dtype(dlpack::DLDataType type, std::string_view op, std::string_view subject);
+DType to_dtype(dlpack::DLDataType type, std::string_view op, const Subject& subject);
 dlpack::DLDataType to_dlpack(DType dtype) noexcept;
 
 }  // namespace robocache::python

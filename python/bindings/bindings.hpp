@@ -6,6 +6,8 @@
 namespace robocache::python {
 
 void bind_align(nanobind::module_& m);
+void bind_align_gradient(nanobind::module_& m);
+void bind_plan(nanobind::module_& m);
 void bind_installation(nanobind::module_& m);
 
 }  // namespace robocache::python

@@ -41,4 +41,6 @@ NB_MODULE(_core, m) {
   python::bind_memory(m);
   python::bind_installation(m);
   python::bind_align(m);
+  python::bind_align_gradient(m);
+  python::bind_plan(m);
 }

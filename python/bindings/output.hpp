@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 
 #include <span>
+#include <vector>
 
 #include "array.hpp"
 #include "robocache/tensor.hpp"
@@ -19,6 +20,14 @@ struct Fresh {
 /// Uninitialised memory on `device` for a result in the library of `like`. CPU memory comes from host_memory(), so that
 /// large results recycle their pages; CUDA memory comes from torch's own allocator where it can be asked in C.
 Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream);
+
+struct Wanted {
+  std::vector<std::int64_t> shape;
+  DType dtype;
+};
+
+/// new_array() for all results of a call: small ones of torch on CUDA share one block.
+std::vector<Fresh> new_arrays(nb::handle like, std::span<const Wanted> results, Device device, void* stream);
 
 /// The finished result as an array of the library of `like`. After the operator has run: jax may copy.
 nb::object deliver(nb::handle like, nb::object array);

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from robocache._core import AlignResult, Stream, align, resample
+from robocache._core import AlignResult, Plan, Stream, align, align_gradient, plan, resample
 from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
 from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
 from robocache.grid import grid
@@ -19,17 +19,20 @@ __all__ = [
     "Episode",
     "InvalidArgument",
     "OutOfMemory",
+    "Plan",
     "Problem",
     "Stream",
     "StreamInfo",
     "Unsupported",
     "__version__",
     "align",
+    "align_gradient",
     "check_installation",
     "fuse_multimodal",
     "grid",
     "is_cuda_available",
     "open",
+    "plan",
     "resample",
     "resample_trajectories",
     "self_test",

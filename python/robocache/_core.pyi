@@ -45,9 +45,11 @@ class Stream:
         stream is shared by all batch rows.
     stamps : array [B, S] or [S]; with `offsets` [N]
         int64 ns, float64 s or float32 s (relative times only), non-decreasing. The dtype must be that of `at`.
-    interp : {None, 'hold', 'nearest', 'linear', 'slerp'}
-        None: linear for floats, hold for integers and bools. 'slerp' takes unit quaternions in groups of four
-        columns (xyzw or wxyz) along the shortest arc and always stores unit quaternions.
+    interp : {None, 'hold', 'nearest', 'linear', 'pchip', 'angle', 'slerp', 'se3', 'screw'} or list of (mode, columns)
+        None: linear for floats, hold for integers and bools. 'pchip' is scipy's monotone cubic. 'angle' (rad) goes
+        the shorter way around. 'slerp' takes unit quaternions in groups of four columns along the shortest arc;
+        'se3' poses in groups of seven (position, quaternion), 'screw' the same along their screw motion. A list
+        gives each run of columns a mode of its own: [('linear', 9), ('hold', 1), ('slerp', 4)].
     outside : {'hold', 'nan', 'extrapolate', 'error'}, a number, or a pair (before, after) of these
         What targets outside the stamps get; they are not valid whatever is written. With 'hold' interpolation only
         targets before the first sample are outside.
@@ -61,6 +63,14 @@ class Stream:
         Samples in each row; the padding behind them is never read.
     offsets : int array [B+1], optional
         Row b is the samples offsets[b] .. offsets[b+1]-1 of packed values [N, D].
+    mask : bool array [B, S] or [S]; with `offsets` [N], optional
+        False: the sample is missing.
+    missing : {'propagate', 'skip', 'hold'}
+        What stands for samples that are missing: masked, or (with 'skip' and 'hold') NaN in their column, quaternion
+        or pose. 'propagate': NaN (0 for integers). 'skip': the nearest samples present on either side. 'hold': the
+        last one present before.
+    quaternion : {'xyzw', 'wxyz'}
+        Which component is the scalar; matters to 'screw' only.
     name : str, optional
         Used in error texts.
 
@@ -70,7 +80,7 @@ class Stream:
         An option is none of those above.
     """
 
-    def __init__(self, values: Any, stamps: Any, *, interp: Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, max_age_ns: int | None = None, offset_ns: int = 0, lengths: Any = None, offsets: Any = None, name: str | None = None) -> None: ...
+    def __init__(self, values: Any, stamps: Any, *, interp: str | Sequence[tuple[str | None, int]] | None = None, outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, max_age_ns: int | None = None, offset_ns: int = 0, lengths: Any = None, offsets: Any = None, mask: Any = None, missing: Literal['propagate', 'skip', 'hold'] = 'propagate', quaternion: Literal['xyzw', 'wxyz'] = 'xyzw', name: str | None = None) -> None: ...
 
     @property
     def values(self) -> Any: ...
@@ -85,10 +95,19 @@ class Stream:
     def offsets(self) -> Any: ...
 
     @property
+    def mask(self) -> Any: ...
+
+    @property
     def outside(self) -> Any: ...
 
     @property
-    def interp(self) -> str | None: ...
+    def interp(self) -> str | list[tuple[str | None, int]] | None: ...
+
+    @property
+    def missing(self) -> str: ...
+
+    @property
+    def quaternion(self) -> str: ...
 
     @property
     def offset_ns(self) -> int: ...
@@ -161,13 +180,13 @@ def align(streams: Sequence[Stream] | Stream, at: Any, *, dtype: Any = None, out
         A dtype or interpolation that is not there (blending integers, gradients).
     """
 
-def resample(values: Any, stamps: Any, at: Any, *, interp: Literal['hold', 'nearest', 'linear', 'slerp'] | None = None, outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, max_age_ns: int | None = None, offset_ns: int = 0, lengths: Any = None, offsets: Any = None, name: str | None = None, out: Any = None, check: Literal['auto', 'now', 'off'] = 'auto') -> Any:
+def resample(values: Any, stamps: Any, at: Any, *, interp: str | Sequence[tuple[str | None, int]] | None = None, outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, max_age_ns: int | None = None, offset_ns: int = 0, lengths: Any = None, offsets: Any = None, mask: Any = None, missing: Literal['propagate', 'skip', 'hold'] = 'propagate', quaternion: Literal['xyzw', 'wxyz'] = 'xyzw', name: str | None = None, out: Any = None, check: Literal['auto', 'now', 'off'] = 'auto') -> Any:
     """
     Put one stream at new times: `align` without validity.
 
     Parameters
     ----------
-    values, stamps, interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, name
+    values, stamps, interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, mask, missing, quaternion, name
         As in `Stream`.
     at : array [B, T] or [T]
         Target times in the stamps' dtype, in any order.
@@ -180,6 +199,118 @@ def resample(values: Any, stamps: Any, at: Any, *, interp: Literal['hold', 'near
     -------
     array [B, T, D]
         Without the axes that `values` and `at` do not have: [T, D], [B, T] or [T].
+
+    Raises
+    ------
+    ValueError, NotImplementedError
+        As `align`.
+    """
+
+def align_gradient(streams: Sequence[Stream] | Stream, at: Any, grad_out: Any, *, out: Any = None, wanted: Sequence[bool] | None = None, check: Literal['auto', 'now', 'off'] = 'auto') -> list[Any]:
+    """
+    The gradient of `align` by the values of its streams.
+
+    For torch there is robocache.torch, which does this in backward(). docs/gradients.md says what is differentiable.
+
+    Parameters
+    ----------
+    streams, at
+        As `align` was given them.
+    grad_out : array [B, T, sum D], or list of arrays [B, T, D], one a stream
+        Derivative of a scalar by what `align` wrote; any float dtype and strides.
+    out : array, or list of arrays, optional
+        What `align` wrote, in the form and dtype of `grad_out`. Streams with quaternions need it: it holds the sign that each
+        was written with.
+    wanted : sequence of bool, optional
+        For which streams. Default: all with float values.
+    check : {'auto', 'now', 'off'}
+        As in `align`.
+
+    Returns
+    -------
+    list of arrays
+        One a stream, of the shape and dtype of its values; None where it is not wanted. Values that several batch rows read
+        get the sum over them.
+
+    Raises
+    ------
+    ValueError, NotImplementedError
+        As `align`.
+    """
+
+class Plan:
+    """
+    Where the values of B x T targets come from; made by `plan`: `index`, `weight`, `valid`, `age_ns`, `apply()`, `check()`.
+    """
+
+    @property
+    def index(self) -> Any:
+        """
+        int64 array [B, T] or [T]: the sample within its row, or -1 where there is none. Of column runs: of those that hold; else of nearest; else of the others.
+        """
+
+    @property
+    def weight(self) -> Any:
+        """
+        float64 array [B, T] or [T]: weight of the sample behind `index` (0: none of it); where there is no sample, what is written.
+        """
+
+    @property
+    def valid(self) -> Any:
+        """bool array [B, T] or [T]: in range, gap and age kept."""
+
+    @property
+    def age_ns(self) -> Any:
+        """int64 array [B, T] or [T] in ns."""
+
+    def check(self) -> None:
+        """
+        Waits for the plan's stream and raises InvalidArgument if its data was bad.
+        """
+
+    def apply(self, values: Any, *, interp: str | Sequence[tuple[str | None, int]] | None = None, out: Any = None, dtype: Any = None) -> Any:
+        """
+        Resample values on the plan's clock.
+
+        Parameters
+        ----------
+        values : array [B, S, D], [S, D] or [S]; with `offsets` [N, D] or [N]
+            A plan without a batch axis serves all rows of a batch.
+        interp : str or list of (mode, columns), optional
+            Instead of the plan's: modes that place targets alike, such as 'slerp' or 'pchip' where the plan has 'linear'.
+        out : array [B, T, D], optional
+            Written instead of a new array.
+        dtype : dtype or str, optional
+            Of the result: any float dtype, or that of the values.
+
+        Returns
+        -------
+        array [B, T, D]
+            What `resample` gives, bit for bit.
+
+        Raises
+        ------
+        ValueError, NotImplementedError
+            As `resample`; also values of another number of samples than the plan's.
+        """
+
+def plan(stamps: Any, at: Any, *, interp: str | Sequence[tuple[str | None, int]] | None = None, outside: str | float | tuple[str | float, str | float] = 'hold', max_gap_ns: int | None = None, max_age_ns: int | None = None, offset_ns: int = 0, lengths: Any = None, offsets: Any = None, mask: None = None, missing: Literal['propagate'] = 'propagate', name: str | None = None, check: Literal['auto', 'now', 'off'] = 'auto') -> Plan:
+    """
+    What `align` finds out before it looks at values, once for many streams or epochs.
+
+    Parameters
+    ----------
+    stamps, interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, name
+        As in `Stream`. `interp` None is linear. A plan has no missing samples: they belong to values.
+    at : array [B, T] or [T]
+        Target times in the stamps' dtype, in any order.
+    check : {'auto', 'now', 'off'}
+        As in `align`; `plan.check()` waits.
+
+    Returns
+    -------
+    Plan
+        `.apply(values)` gives what `resample` gives; `.index`, `.weight`, `.valid`, `.age_ns` are arrays [B, T] or [T].
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,6 +114,16 @@ def _jax_x64() -> AbstractContextManager[Any]:
     enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # by its age
     context: AbstractContextManager[Any] = enable(True)
     return context
+
+
+def bits_as_float64(array: Any) -> Any:
+    """An int64 array whose elements are the bits of float64 numbers, as float64."""
+    if library_of(array) == "torch":
+        import torch
+
+        return array.view(torch.float64)
+    with _jax_x64() if library_of(array) == "jax" else nullcontext():
+        return array.view("float64")
 
 
 def to_numpy(array: Any) -> np.ndarray[Any, Any]:

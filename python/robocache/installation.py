@@ -92,8 +92,8 @@ def _answers_are_right(device: str) -> bool:
         [1, 5, 0, 0, 0, 1, 0],
         [1, 5, 0, 0, 0, 1, 0],
         [1.25, 6.25, 0, 0, s, c, 0],
-        [3, 5, 0, 0, h, -h, 1],
-        [4, 0, 0, 0, 0, -1, 2],
+        [3, 5, 0, 0, -h, h, 1],  # in the hemisphere of the row before
+        [4, 0, 0, 0, 0, 1, 2],
     ]
     valid = [[False] * 3, [True] * 3, [True] * 3, [True] * 3, [False, False, True]]
     right = np.allclose(to_numpy(result.values), expected, atol=1e-6)

@@ -16,14 +16,35 @@ class Range {
   ~Range() { nvtxRangePop(); }
 };
 
+/// Whether the current device knows programmatic launches.
+inline bool starts_early(const char* op) {
+  int device = 0;
+  int major = 0;
+  check(op, cudaGetDevice(&device));
+  check(op, cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  return major >= 9;
+}
+
+/// `early`: while the kernel before it on the stream still runs, where the device can (cuda/programmatic.cuh says what
+/// the kernel owes).
+enum class Start { in_order, early };
+
 /// Launches `kernel` with one parameter, in a profiler range named after the operator. Throws CudaError.
 template <class Parameter>
 void launch(const char* op, void (*kernel)(Parameter), dim3 grid, unsigned threads, void* stream,
-            const Parameter& parameter) {
+            const Parameter& parameter, Start start = Start::in_order) {
   const Range range(op);
   void* arguments[] = {const_cast<Parameter*>(&parameter)};
-  check(op, cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, dim3(threads), arguments, 0,
-                             static_cast<cudaStream_t>(stream)));
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.stream = static_cast<cudaStream_t>(stream);
+  config.attrs = &attribute;
+  config.numAttrs = start == Start::early && starts_early(op) ? 1 : 0;
+  check(op, cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), arguments));
 }
 
 }  // namespace robocache::cuda

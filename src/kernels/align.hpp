@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "core/fault.hpp"
@@ -28,7 +29,27 @@ struct IndexList {
   }
 };
 
-/// One stream, checked and with every default resolved (interp is never `automatic`). Pitches count elements.
+/// What a plan keeps for a target: a Placement without its marks, and what a cubic needs. Told apart by their values:
+///   index < 0        fill: `weight` is the value (NaN: none)
+///   weight == 0      copy: sample `index`
+///   else             blend: samples `index` and index + 1, and their shoulders where the widths are not 0
+struct PlanStep {
+  std::int64_t index = -1;
+  double weight = 0;
+  double before_width = 0;  ///< of the interval before, in units of this one; to sample index - 1
+  double after_width = 0;   ///< of the interval after; to sample index + 2
+};
+
+/// A step as it can be taken among `count` samples: one that was made for more of them has no value.
+ROBOCACHE_HD PlanStep usable_step(PlanStep s, std::int64_t count) {
+  const bool blends = s.weight != 0;
+  if (s.index >= count - (blends ? 1 : 0)) return {-1, std::numeric_limits<double>::quiet_NaN(), 0, 0};
+  if (s.index < 1) s.before_width = 0;
+  if (s.index + 2 >= count) s.after_width = 0;
+  return s;
+}
+
+/// One run of columns of a stream, checked and with every default resolved (interp is never `automatic`). Pitches count elements.
 /// Sample s of segment g is values + g * value_batch + s * value_row + d * value_column; with offsets, value_batch and
 /// stamp_batch are 0 and s counts from offsets[g]. A shared clock has stamp_batch 0.
 struct AlignStream {
@@ -46,16 +67,26 @@ struct AlignStream {
   std::int64_t out_batch = 0, out_row = 0;
   std::int64_t offset_ns = 0;
   PlaceOptions place{};
+  const bool* mask = nullptr;  ///< null: all samples are there; else as stamps, with pitches of its own
+  std::int64_t mask_batch = 0, mask_row = 1;
+  Missing missing = Missing::propagate;
+  QuaternionOrder quaternion = QuaternionOrder::xyzw;
+  std::uint32_t number = 0;  ///< of the stream: in faults, and its column of valid and age_ns
+  bool continues = false;    ///< the same stream as the entry before it: all but values, out, columns, scale, bias and
+                             ///< place.interp are alike, and `valid` says whether all its runs are
+  const PlanStep* read_steps = nullptr;  ///< placements from a plan, [B, T] with steps_batch; there are no stamps then
+  std::int64_t steps_batch = 0;          ///< 0: a plan that the batch shares
+  PlanStep* write_steps = nullptr;       ///< [B, T]: for a plan; there are no columns then
   DType dtype = DType::f32;
   DType out_dtype = DType::f32;  ///< dtype, or a float type
 };
 
 /// align in the form that both backends take and that the engine fills in directly.
 struct AlignArgs {
-  std::span<const AlignStream> streams;
-  DType time = DType::i64;       ///< of stamps, at and origin
-  const void* at = nullptr;      ///< target (b, t) is at[b * at_batch + t * at_row] (+ origin[b])
-  const void* origin = nullptr;  ///< null: none
+  std::span<const AlignStream> streams;  ///< runs of one stream lie side by side
+  DType time = DType::i64;               ///< of stamps, at and origin
+  const void* at = nullptr;              ///< target (b, t) is at[b * at_batch + t * at_row] (+ origin[b])
+  const void* origin = nullptr;          ///< null: none
   std::int64_t at_batch = 0, at_row = 1, origin_row = 0;
   std::int64_t batch = 0, targets = 0;  ///< B, T: never 0 here
   bool* valid = nullptr;                ///< null: not wanted
@@ -113,7 +144,8 @@ Fault align(const AlignArgs& args, const Context& ctx);
 
 namespace cuda {
 
-/// One launch (for up to 64 streams; more take several) on ctx.stream of the current device.
+/// On ctx.stream of the current device. One launch for up to 64 runs of columns that one kernel can do; a second one for quaternions
+/// that take more than one tile of targets.
 void align(const AlignArgs& args, const FaultSink& sink, const Context& ctx);
 
 }  // namespace cuda

@@ -4,51 +4,124 @@
 #include <limits>
 
 #include "core/host_device.hpp"
+#include "math/select.hpp"
 
+// Rotations as unit quaternions. C is the type they are computed in. f32 data take f64: f32 arithmetic alone would cost
+// more than the 2e-7 rad that an f32 result can hold.
 namespace robocache {
 
 /// Four components in any fixed order: nothing here depends on which one is the scalar.
+template <class C>
 struct Quaternion {
-  double c[4];
+  C c[4];
 };
 
-ROBOCACHE_HD double dot(const Quaternion& a, const Quaternion& b) {
+template <class C>
+ROBOCACHE_HD C dot(const Quaternion<C>& a, const Quaternion<C>& b) {
   return (a.c[0] * b.c[0] + a.c[1] * b.c[1]) + (a.c[2] * b.c[2] + a.c[3] * b.c[3]);
 }
 
-/// q / |q|; a zero or non-finite quaternion gives NaN.
-ROBOCACHE_HD Quaternion normalized(const Quaternion& q) {
-  const double norm2 = dot(q, q);
-  const double scale = norm2 > 0 && norm2 < std::numeric_limits<double>::infinity()
-                           ? 1.0 / std::sqrt(norm2)
-                           : std::numeric_limits<double>::quiet_NaN();
+template <class C>
+ROBOCACHE_HD Quaternion<C> operator-(const Quaternion<C>& q) {
+  return {{-q.c[0], -q.c[1], -q.c[2], -q.c[3]}};
+}
+
+/// 1 / |q|; NaN for a quaternion of length zero and one that is not finite.
+template <class C>
+ROBOCACHE_HD C inverse_length(const Quaternion<C>& q) {
+  using std::sqrt;
+  const C norm2 = dot(q, q);
+  const auto usable = (norm2 > C(0)) & (norm2 < C(std::numeric_limits<float>::infinity()));
+  return select(usable, C(1) / sqrt(norm2), C(std::numeric_limits<float>::quiet_NaN()));
+}
+
+/// q / |q|; a quaternion that has no direction gives NaN.
+template <class C>
+ROBOCACHE_HD Quaternion<C> normalized(const Quaternion<C>& q) {
+  const C scale = inverse_length(q);
   return {{q.c[0] * scale, q.c[1] * scale, q.c[2] * scale, q.c[3] * scale}};
 }
 
-/// Spherical interpolation along the shortest arc, in f64: f32 arithmetic alone would cost more than the 2e-7 rad that
-/// an f32 result can hold. w outside [0, 1] continues the arc. The result is normalised and in a's hemisphere at w = 0.
-/// Source: Shoemake 1985; the angle from atan2 stays exact for small and near-antipodal arcs.
-ROBOCACHE_HD Quaternion slerp(const Quaternion& from, const Quaternion& to, double w) {
-  const Quaternion a = normalized(from);
-  Quaternion b = normalized(to);
-  if (dot(a, b) < 0) b = {{-b.c[0], -b.c[1], -b.c[2], -b.c[3]}};
-  Quaternion difference;
-  Quaternion sum;
-  for (int i = 0; i < 4; ++i) {
-    difference.c[i] = b.c[i] - a.c[i];
-    sum.c[i] = b.c[i] + a.c[i];
+/// What slerp multiplies its two ends with: sin((1 - w) theta) / sin(theta) and sin(w theta) / sin(theta).
+template <class C>
+struct SlerpWeights {
+  C from, to;
+};
+
+/// sin(t phi) / sin(phi) for x = cos(phi) - 1, by the series of Eberly (A Fast and Accurate Algorithm for Computing SLERP, 2011) in
+/// kTerms terms. It has no case of its own for small angles: there it tends to t, the weight of nlerp.
+template <int kTerms, class C, class R>
+ROBOCACHE_HD C sine_ratio(R t, C x) {
+  C sum = C(1);
+  ROBOCACHE_UNROLL
+  for (int j = kTerms; j > 0; --j) {
+    const R square = static_cast<R>(j) * static_cast<R>(j);
+    // In an order in which only one product waits for the sum.
+    sum = C(1) + sum * (x * ((t * t - square) * (R(1) / static_cast<R>(j * (2 * j + 1)))));
   }
-  const double theta = 2 * std::atan2(std::sqrt(dot(difference, difference)), std::sqrt(dot(sum, sum)));
-  double wa = 1 - w;
-  double wb = w;
-  if (theta > 1e-4) {  // below: the chord differs from the arc by less than theta^3 / 10
-    const double scale = 1 / std::sin(theta);
-    wa = std::sin(wa * theta) * scale;
-    wb = std::sin(wb * theta) * scale;
-  }
-  Quaternion q;
-  for (int i = 0; i < 4; ++i) q.c[i] = wa * a.c[i] + wb * b.c[i];
+  return sum * t;
+}
+
+/// For 0 <= w <= 1 and theta in [0, pi / 2]. The series runs on a quarter of the angle, where each term is 1/25 of the one before or
+/// less. The largest error of a weight: 3e-6 with 3 terms (16-bit results), 1e-9 with 5 (f32), 6e-16 with 10 (f64).
+template <int kTerms, class C, class R>
+ROBOCACHE_HD SlerpWeights<C> slerp_weights(R w, C cosine) {
+  using std::sqrt;
+  const C half = sqrt((C(1) + cosine) * R(0.5));
+  const C quarter = sqrt((C(1) + half) * R(0.5));
+  const C scale = C(1) / (quarter * half * R(4));  // sin(theta) = 4 sin(theta/4) cos(theta/4) cos(theta/2)
+  const C x = quarter - R(1);
+  return {sine_ratio<kTerms>(R(4) * (R(1) - w), x) * scale, sine_ratio<kTerms>(R(4) * w, x) * scale};
+}
+
+/// For any w, which continues the arc; slower.
+template <class C>
+ROBOCACHE_HD SlerpWeights<C> slerp_weights_beyond(double w, C cosine) {
+  using std::acos;
+  using std::sin;
+  const C x = cosine - 1.0;
+  if (x > -1e-9) return {sine_ratio<1>(1 - w, x), sine_ratio<1>(w, x)};
+  const C theta = acos(cosine);
+  const C scale = C(1) / sin(theta);
+  return {sin(theta * (1 - w)) * scale, sin(theta * w) * scale};
+}
+
+/// Two unit quaternions made comparable: b in the hemisphere of a, and the cosine of the angle between them.
+template <class C>
+struct Arc {
+  Quaternion<C> a, b;
+  C cosine;
+};
+
+template <class C>
+ROBOCACHE_HD Arc<C> arc_between(const Quaternion<C>& from, const Quaternion<C>& to) {
+  const Quaternion<C> a = normalized(from);
+  const Quaternion<C> b = normalized(to);
+  const C cosine = dot(a, b);
+  const auto away = cosine < C(0);
+  Arc<C> arc{a, b, select(away, -cosine, cosine)};
+  for (int i = 0; i < 4; ++i) arc.b.c[i] = select(away, -b.c[i], b.c[i]);
+  return arc;
+}
+
+template <class C>
+ROBOCACHE_HD Quaternion<C> along(const Arc<C>& arc, const SlerpWeights<C>& weights) {
+  Quaternion<C> q;
+  for (int i = 0; i < 4; ++i) q.c[i] = weights.from * arc.a.c[i] + weights.to * arc.b.c[i];
   return normalized(q);
+}
+
+/// The weights at w, which may lie outside [0, 1], in full f64.
+template <class C>
+ROBOCACHE_HD SlerpWeights<C> weights_at(double w, const Arc<C>& arc) {
+  return w >= 0 && w <= 1 ? slerp_weights<10>(w, arc.cosine) : slerp_weights_beyond(w, arc.cosine);
+}
+
+/// Spherical interpolation along the shortest arc, normalised, in a's hemisphere at w = 0 (Shoemake 1985).
+template <class C>
+ROBOCACHE_HD Quaternion<C> slerp(const Quaternion<C>& from, const Quaternion<C>& to, double w) {
+  const Arc<C> arc = arc_between(from, to);
+  return along(arc, weights_at(w, arc));
 }
 
 }  // namespace robocache

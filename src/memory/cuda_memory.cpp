@@ -26,9 +26,14 @@ class DeviceMemory final : public MemoryResource {
     cudaMemPoolProps properties{};
     properties.allocType = cudaMemAllocationTypePinned;
     properties.location = {cudaMemLocationTypeDevice, index};
-    check("device_memory", cudaMemPoolCreate(&pool_, &properties));
+    // The first allocation may be made while this thread captures a graph, which a pool is no part of.
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    check("device_memory", cudaThreadExchangeStreamCaptureMode(&mode));
+    cudaError_t status = cudaMemPoolCreate(&pool_, &properties);
     std::uint64_t kept = kKeptBytes;
-    check("device_memory", cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &kept));
+    if (status == cudaSuccess) status = cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &kept);
+    check("device_memory", cudaThreadExchangeStreamCaptureMode(&mode));
+    check("device_memory", status);
   }
 
   void* allocate(std::size_t bytes, void* stream) override {

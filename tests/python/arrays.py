@@ -148,3 +148,10 @@ def numbers(array: Any) -> np.ndarray:
         array = array.get()
     array = np.asarray(array)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def bits(array: np.ndarray) -> np.ndarray:
+    """The bits of an array, with one NaN: which of them arithmetic makes is the processor's choice."""
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), np.asarray(np.nan, array.dtype), array)
+    return np.ascontiguousarray(array).view(f"u{array.itemsize}")

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 import robocache as rc
 from arrays import Home, dtype_name, numbers
-from reference.align_cases import Case, by_hand, output_dtype
-from reference.align_oracle import Expected, Stream, disagreement, rounded
+from reference.align_answer import Expected, disagreement, rounded
+from reference.align_cases import Case, by_hand, load, output_dtype
+from reference.align_oracle import Stream
+
+
+def rows(contract: str) -> pytest.MarkDecorator:
+    """The cases of one row of the table."""
+    cases = [case for case in load() if case.contract == contract and not case.engine_only]
+    assert cases, contract
+    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 def to_stream(home: Home, stream: Stream, layout: str = "plain") -> rc.Stream:
@@ -26,6 +34,9 @@ def to_stream(home: Home, stream: Stream, layout: str = "plain") -> rc.Stream:
         offset_ns=stream.offset_ns,
         lengths=optional(stream.lengths),
         offsets=optional(stream.offsets),
+        mask=optional(stream.mask),
+        missing=stream.missing,
+        quaternion=stream.quaternion,
     )
 
 
@@ -55,6 +66,10 @@ def assert_answer(home: Home, case: Case, result: rc.AlignResult, expected: list
             assert disagreement(want, rounded(hand, dtype), dtype) == "", "the oracle and the case table disagree"
         np.testing.assert_array_equal(valid, hand_valid)
         np.testing.assert_array_equal(age, hand_age)
+
+
+def assert_oracle(home: Home, case: Case) -> None:
+    assert_answer(home, case, run(home, case, check="now"), case.answer())
 
 
 def check(home: Home, case: Case) -> None:

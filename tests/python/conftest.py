@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +41,9 @@ def home(request: pytest.FixtureRequest) -> Home:
 @pytest.fixture
 def cuda() -> Home:
     return _at_home(Home("torch", "cuda"))
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def where(request: pytest.FixtureRequest) -> Any:
+    """Each device, as torch names it."""
+    return pytest.importorskip("torch").device(_at_home(Home("torch", request.param)).device)

@@ -6,19 +6,11 @@ import numpy as np
 import pytest
 import robocache as rc
 from arrays import FLOATS, INTEGERS, Home, dtype_name, numbers
-from calls import check
-from reference.align_cases import Case, load
-from reference.align_oracle import INT64_MAX
+from calls import check, rows
+from reference.align_answer import INT64_MAX
+from reference.align_cases import Case
 
-CASES = [case for case in load() if not case.engine_only]
 NS = 1_000_000_000
-
-
-def rows(contract: str) -> pytest.MarkDecorator:
-    """The cases of one row of the table."""
-    cases = [case for case in CASES if case.contract == contract]
-    assert cases, contract
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 @rows("interval")

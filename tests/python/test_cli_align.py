@@ -16,6 +16,7 @@ from robocache.cli import main
 from robocache.cli.align import Options, align_episode
 from robocache.cli.plan import plan_streams
 from robocache.dataset import open
+from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 from test_cli import error_line
 
@@ -172,6 +173,23 @@ def test_modes_gaps_and_ages(log, tmp_path):
     assert at[got["gripper.valid"]].tolist() == [50, 450]
 
 
+def test_a_monotone_cubic_and_angles(tmp_path):
+    stamps = np.array([0, 9, 21, 30, 44]) * 10**6
+    arm = np.array([[0.0, 3.0], [1.0, 3.1], [1.0, -3.1], [4.0, -3.0], [5.0, 3.0]])
+    folder = tmp_path / "log"
+    folder.mkdir()
+    for name, column in (("lift", arm[:, 0]), ("yaw", arm[:, 1])):
+        lines = [f"{t},{v}" for t, v in zip(stamps, column, strict=True)]
+        (folder / f"{name}.csv").write_text(f"stamp_ns,{name}\n" + "\n".join(lines) + "\n")
+    align(folder, "--hz", "250", "--interp", "lift=pchip", "--interp", "yaw=angle", "-o", tmp_path / "x.parquet")
+    out = table(tmp_path / "x.parquet")
+    t = out["t_ns"].astype(np.float64)
+    np.testing.assert_allclose(out["lift"], PchipInterpolator(stamps.astype(np.float64), arm[:, 0])(t), atol=1e-12)
+    unwrapped = np.interp(t, stamps, np.unwrap(arm[:, 1]))
+    np.testing.assert_allclose(np.exp(1j * out["yaw"]), np.exp(1j * unwrapped), atol=1e-12)
+    assert ((out["yaw"] >= -np.pi) & (out["yaw"] < np.pi)).all()
+
+
 def test_quaternion_columns_among_others_are_slerped(tmp_path):
     source = make.episodes(2)
     pose = np.array([[0, 0, 0, 0, 0, 0, 1, 5], [1, 2, 3, 0, 0, 1, 0, 7]], np.float64)  # half a turn about z
@@ -208,7 +226,7 @@ def test_interp_of_the_dataset_and_of_the_call(log, tmp_path):
         (["--streams", "leg"], "there is no stream 'leg', expected arm, gripper, words"),
         (["--streams", "words"], "stream words is text, expected numbers"),
         (["--interp", "leg=hold"], "there is no stream 'leg'"),
-        (["--interp", "arm=cubic"], "interp of arm is 'cubic', expected one of hold, nearest, linear, slerp"),
+        (["--interp", "arm=cubic"], "interp of arm is 'cubic', expected one of hold, nearest, linear, pchip,"),
         (["--interp", "arm"], "--interp is 'arm', expected NAME=MODE"),
         (["--interp", "arm=slerp"], "interp of arm is slerp, expected linear: it has 2 columns, not 4"),
         (["--interp", "gripper=linear"], "interp of gripper is linear, expected hold or nearest: it is int64"),

@@ -94,17 +94,30 @@ inline Outside outside_from(const Json& side) {
   throw std::runtime_error("no policy " + side.text());
 }
 
+inline Interp interp_from(const Json& mode) {
+  if (!mode.is_text()) return Interp::automatic;  // null
+  const std::pair<const char*, Interp> known[] = {
+      {"hold", Interp::hold}, {"nearest", Interp::nearest}, {"linear", Interp::linear}, {"slerp", Interp::slerp},
+      {"se3", Interp::se3},   {"screw", Interp::screw},     {"pchip", Interp::pchip},   {"angle", Interp::angle}};
+  for (const auto& [text, interp] : known) {
+    if (mode.text() == text) return interp;
+  }
+  throw std::runtime_error("no interp " + mode.text());
+}
+
 /// The options that explicit and generated streams share.
 inline OracleStream options_of(const Json& spec) {
   OracleStream s;
   s.dtype = dtype_named(spec.text_or("dtype", "float32"));
-  const std::string interp = spec.text_or("interp", "");
-  const std::pair<const char*, Interp> known[] = {{"", Interp::automatic},
-                                                  {"hold", Interp::hold},
-                                                  {"nearest", Interp::nearest},
-                                                  {"linear", Interp::linear},
-                                                  {"slerp", Interp::slerp}};
-  s.interp = std::find_if(std::begin(known), std::end(known), [&](const auto& k) { return interp == k.first; })->second;
+  if (spec.has("interp") && spec["interp"].is_list()) {
+    for (const Json& run : spec["interp"].list())
+      s.runs.push_back({interp_from(run.list()[0]), run.list()[1].integer()});
+  } else if (spec.has("interp")) {
+    s.interp = interp_from(spec["interp"]);
+  }
+  const std::string missing = spec.text_or("missing", "propagate");
+  s.missing = missing == "skip" ? Missing::skip : missing == "hold" ? Missing::hold : Missing::propagate;
+  s.quaternion = spec.text_or("quaternion", "xyzw") == "wxyz" ? QuaternionOrder::wxyz : QuaternionOrder::xyzw;
   if (spec.has("outside")) {
     const Json& outside = spec["outside"];
     s.before = outside_from(outside.is_list() ? outside.list()[0] : outside);
@@ -124,6 +137,7 @@ inline OracleStream explicit_stream(const Json& spec, DType time) {
   s.lengths = integers(spec, "lengths");
   s.offsets = integers(spec, "offsets");
   s.rows = integers(spec, "rows");
+  if (spec.has("mask")) s.mask = list_of<bool>(spec["mask"], [](const Json& x) { return x.boolean(); });
   for (const auto& [key, list] : {std::pair{"scale", &s.scale}, std::pair{"bias", &s.bias}}) {
     if (spec.has(key)) *list = list_of<float>(spec[key], [](const Json& x) { return static_cast<float>(x.real()); });
   }

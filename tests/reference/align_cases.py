@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference.align_oracle import FLOATS, INT64_MAX, Expected, Stream, align
+from reference.align_answer import FLOATS, INT64_MAX, Expected, rounded
+from reference.align_oracle import Stream, align
 
 TABLE = Path(__file__).parents[1] / "cases" / "align.json"
-OPTIONS = ("interp", "outside", "max_gap_ns", "max_age_ns", "offset_ns")
-LISTS = {"lengths": np.int64, "offsets": np.int64, "rows": np.int64, "scale": np.float32, "bias": np.float32}
+OPTIONS = ("interp", "outside", "max_gap_ns", "max_age_ns", "offset_ns", "missing", "quaternion")
+LISTS = {
+    "lengths": np.int64,
+    "offsets": np.int64,
+    "rows": np.int64,
+    "scale": np.float32,
+    "bias": np.float32,
+    "mask": bool,
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,13 @@ def _array(nested: Any, dtype: str) -> np.ndarray:
     return np.array([_number(x) for x in flat.ravel()], dtype=dtype).reshape(flat.shape)
 
 
+def _options(spec: dict[str, Any]) -> dict[str, Any]:
+    options = {k: spec[k] for k in OPTIONS if k in spec}
+    if isinstance(spec.get("interp"), list):
+        options["interp"] = [(mode, columns) for mode, columns in spec["interp"]]
+    return options
+
+
 def _explicit(entry: dict[str, Any]) -> Case:
     time = entry.get("time", "int64")
     streams = []
@@ -74,7 +89,7 @@ def _explicit(entry: dict[str, Any]) -> Case:
         values = values.reshape(*np.shape(s["stamps"]), s["columns"]) if "columns" in s else values
         if dtype == "bfloat16":
             values = _nearest_bfloat16(values)
-        options = {k: s[k] for k in OPTIONS if k in s}
+        options = _options(s)
         lists = {k: np.array(s[k], t) for k, t in LISTS.items() if k in s}
         streams.append(Stream(values, _array(s["stamps"], time), dtype=dtype, **options, **lists))
     origin = _array(entry["origin"], time) if "origin" in entry else None
@@ -92,13 +107,11 @@ def _explicit(entry: dict[str, Any]) -> Case:
 
 
 def _nearest_bfloat16(x: np.ndarray) -> np.ndarray:
-    from reference.align_oracle import rounded
-
     return rounded(x, "bfloat16").astype(np.float64)
 
 
 GAMMA, M1, M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-LENGTH, FIRST, STEP, DUPLICATE, VALUE, TARGET, CHOICE = range(7)
+LENGTH, FIRST, STEP, DUPLICATE, VALUE, TARGET, CHOICE, MASK, NAN = range(9)
 TARGETS = 255  # the "stream" of draws that belong to the targets
 VALUE_BITS = {"float64": 40, "float32": 24, "float16": 11, "bfloat16": 8}
 
@@ -139,6 +152,7 @@ class _Log:
     stamps: np.ndarray  # [G, S] or [S]
     lengths: np.ndarray  # [G]
     values: np.ndarray  # [G, S, D]
+    mask: np.ndarray  # as stamps
     ragged: str | None
 
 
@@ -153,6 +167,9 @@ def _log(spec: dict[str, Any], draws: Draws, batch: int, start: int, span: int) 
     steps[:, 0] = first
     stamps = np.cumsum(steps, axis=1)
     values = _values(draws, (batch, S, D), spec.get("dtype", "float32"))
+    if "nans" in spec:
+        values[(draws(NAN, values.size) % np.uint64(256) < spec["nans"]).reshape(values.shape)] = np.nan
+    mask = (draws(MASK, G * S) % np.uint64(256) >= spec.get("masked", 0)).reshape(G, S)
     if spec.get("layout") == "repeated":
         values[1:] = values[:1]
     ragged = spec.get("ragged")
@@ -162,7 +179,7 @@ def _log(spec: dict[str, Any], draws: Draws, batch: int, start: int, span: int) 
         for g, n in enumerate(lengths):
             stamps[g, n:] = start - 1 - np.arange(n, S)
             values[g, n:] = 77 if spec.get("dtype", "float32") not in FLOATS else np.nan
-    return _Log(stamps, lengths, values, ragged)
+    return _Log(stamps, lengths, values, mask, ragged)
 
 
 def _targets(entry: dict[str, Any], logs: list[_Log], batch: int, start: int, span: int) -> np.ndarray:
@@ -187,16 +204,18 @@ def _generated(entry: dict[str, Any], batch: int | None = None) -> Case:
     logs = [_log(s, Draws(entry["seed"], i), B, start, span) for i, s in enumerate(entry["streams"])]
     streams = []
     for spec, log in zip(entry["streams"], logs, strict=True):
-        stamps, values, lists = _in_time(log.stamps, time), log.values, {}
+        stamps, values, mask, lists = _in_time(log.stamps, time), log.values, log.mask, {}
         if spec.get("clock") == "shared":
-            stamps = stamps[0]
+            stamps, mask = stamps[0], mask[0]
         if log.ragged == "lengths":
             lists["lengths"] = log.lengths
         elif log.ragged == "offsets":
             kept = np.arange(spec["samples"]) < log.lengths[:, None]
-            stamps, values = stamps[kept], values[kept]
+            stamps, values, mask = stamps[kept], values[kept], mask[kept]
             lists["offsets"] = np.concatenate([[0], np.cumsum(log.lengths)])
-        options = {k: spec[k] for k in OPTIONS if k in spec}
+        if "masked" in spec:
+            lists["mask"] = mask
+        options = _options(spec)
         streams.append(Stream(values, stamps, dtype=spec.get("dtype", "float32"), **options, **lists))
     return Case(
         entry["name"],

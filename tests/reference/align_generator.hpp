@@ -13,7 +13,7 @@ namespace robocache::reference {
 namespace detail {
 
 struct Draws {
-  enum What : std::uint64_t { length, first, step, duplicate, value, target, choice };
+  enum What : std::uint64_t { length, first, step, duplicate, value, target, choice, mask, nan };
   std::uint64_t base;
 
   Draws(std::int64_t seed, std::uint64_t stream)
@@ -67,15 +67,21 @@ struct Log {
           stamp += step / 2 + draws.below(Draws::step, k, step);
         }
         const std::int64_t sample = k - g * S;
+        if (spec.has("masked")) {
+          s.mask.push_back(draws(Draws::mask, k) % 256 >= static_cast<std::uint64_t>(spec["masked"].integer()));
+        }
         stamps.push_back(sample < lengths.back() ? stamp : start - 1 - sample);
       }
     }
+    const auto nans = static_cast<std::uint64_t>(spec.integer_or("nans", 0));
     const bool repeated = spec.text_or("layout", "plain") == "repeated";
     for (std::int64_t g = 0; g < batch; ++g) {
       const std::int64_t length = lengths[static_cast<std::size_t>(s.shared ? 0 : g)];
       for (std::int64_t k = 0; k < S * s.columns; ++k) {
         const bool padding = k / s.columns >= length;
-        const Real drawn = drawn_value(draws(Draws::value, (repeated ? 0 : g * S * s.columns) + k), s.dtype);
+        const std::int64_t which = (repeated ? 0 : g * S * s.columns) + k;
+        const bool nan = draws(Draws::nan, which) % 256 < nans;
+        const Real drawn = nan ? kNan : drawn_value(draws(Draws::value, which), s.dtype);
         s.values.push_back(!padding ? drawn : is_float(s.dtype) ? std::numeric_limits<Real>::quiet_NaN() : Real{77});
       }
     }
@@ -88,10 +94,12 @@ struct Log {
   void pack() {
     std::vector<Real> values;
     std::vector<Instant> kept;
+    std::vector<bool> kept_mask;
     stream.offsets.push_back(0);
     for (std::int64_t g = 0; g < stream.segments; ++g) {
       for (std::int64_t k = g * stream.samples; k < g * stream.samples + lengths[static_cast<std::size_t>(g)]; ++k) {
         kept.push_back(stream.stamps[static_cast<std::size_t>(k)]);
+        if (!stream.mask.empty()) kept_mask.push_back(stream.mask[static_cast<std::size_t>(k)]);
         const auto row = stream.values.begin() + k * stream.columns;
         values.insert(values.end(), row, row + stream.columns);
       }
@@ -100,6 +108,7 @@ struct Log {
     stream.samples = static_cast<std::int64_t>(kept.size());
     stream.values = std::move(values);
     stream.stamps = std::move(kept);
+    stream.mask = std::move(kept_mask);
   }
 };
 

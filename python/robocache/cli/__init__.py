@@ -10,6 +10,7 @@ from pathlib import Path
 
 import robocache
 from robocache.cli import align, inspect
+from robocache.cli.plan import MODES
 
 _EPILOG = "PATH is a LeRobot v2.0, v2.1 or v3.0 folder, a folder of CSV files, or one CSV file."
 
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=MODE",
-        help="hold, nearest, linear or slerp for one stream; unsaid, floats are linear, quaternions slerp, others hold",
+        help=f"one of {', '.join(MODES)} for one stream; unsaid, floats are linear, quaternions slerp, others hold",
     )
     line_up.add_argument(
         "--max-gap-ms", type=float, metavar="MS", help="rows in a longer gap of a stream are not valid"

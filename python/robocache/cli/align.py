@@ -176,27 +176,24 @@ def align_episode(episode: Episode, plans: Sequence[StreamPlan], options: Option
     InvalidArgument
         The rate gives more rows than memory holds.
     """
-    parts = [(plan, part) for plan in plans for part in plan.parts]
     samples = {plan.info.name: _samples(episode, plan) for plan in plans}
     at = _targets(episode, [stamps for _, stamps in samples.values()], _columns(plans), options)
-    streams = []
-    for plan, part in parts:
-        values, stamps = samples[plan.info.name]
-        streams.append(
-            robocache.Stream(
-                _on_device(values[:, part.start : part.stop], options.device),
-                _on_device(stamps, options.device),
-                interp=part.interp,
-                max_gap_ns=options.max_gap_ns,
-                max_age_ns=options.max_age_ns,
-                name=plan.info.name,
-            )
+    streams = [
+        robocache.Stream(
+            _on_device(samples[plan.info.name][0], options.device),
+            _on_device(samples[plan.info.name][1], options.device),
+            interp=[(part.interp, part.stop - part.start) for part in plan.parts] or None,
+            max_gap_ns=options.max_gap_ns,
+            max_age_ns=options.max_age_ns,
+            name=plan.info.name,
         )
+        for plan in plans
+    ]
     try:
         result = robocache.align(streams, _on_device(at, options.device), check="now")
     except ValueError as error:
         raise DataError(f"episode {episode.index}: {error}") from error
-    return _gather(episode, at, parts, result)
+    return _gather(episode, at, plans, result)
 
 
 def _samples(episode: Episode, plan: StreamPlan) -> tuple[Array, npt.NDArray[np.int64]]:
@@ -241,17 +238,14 @@ def _targets(
 
 
 def _gather(
-    episode: Episode, at: npt.NDArray[np.int64], parts: Sequence[tuple[StreamPlan, Any]], result: Any
+    episode: Episode, at: npt.NDArray[np.int64], plans: Sequence[StreamPlan], result: Any
 ) -> Mapping[str, Array]:
     rows = len(at)
     columns: dict[str, Array] = {"episode_index": np.full(rows, episode.index, np.int64), "t_ns": at}
-    arrays = [to_numpy(array) for array in result.split()]
     valid, age_ns = to_numpy(result.valid), to_numpy(result.age_ns)
-    for plan in dict.fromkeys(plan for plan, _ in parts):
-        mine = [i for i, (other, _) in enumerate(parts) if other is plan]
-        values = np.concatenate([arrays[i] for i in mine], axis=1) if len(mine) > 1 else arrays[mine[0]]
-        name = plan.info.name
+    for i, (plan, array) in enumerate(zip(plans, result.split(), strict=True)):
+        name, values = plan.info.name, to_numpy(array)
         columns[name] = values.reshape(rows) if plan.width == 1 else values.reshape(rows, *plan.info.shape)
-        columns[f"{name}.valid"] = np.asarray(valid[:, mine].all(axis=1))
-        columns[f"{name}.age_ns"] = age_ns[:, mine[0]]
+        columns[f"{name}.valid"] = valid[:, i]
+        columns[f"{name}.age_ns"] = age_ns[:, i]
     return columns

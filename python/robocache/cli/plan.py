@@ -12,8 +12,9 @@ from robocache.dataset import NUMERIC_KINDS, Dataset, StreamInfo
 from robocache.errors import InvalidArgument
 from robocache.formats.columns import find_quaternions
 
-Mode = Literal["hold", "nearest", "linear", "slerp"]
+Mode = Literal["hold", "nearest", "linear", "pchip", "angle", "slerp", "se3", "screw"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+_UNITS = {"slerp": 4, "se3": 7, "screw": 7}  # columns of a quaternion, of a pose
 _DEFAULTS = {"float": "linear", "quaternion": "slerp", "integer": "hold", "bool": "hold"}
 
 
@@ -68,20 +69,23 @@ def _plan(info: StreamInfo, asked: str | None) -> StreamPlan:
     mode = next((known for known in MODES if known == wanted), None)
     if mode is None:
         raise InvalidArgument(f"align: interp of {info.name} is {wanted!r}, expected one of {', '.join(MODES)}")
-    if mode in ("linear", "slerp") and info.kind in ("integer", "bool"):
+    if mode not in ("hold", "nearest") and info.kind in ("integer", "bool"):
         raise InvalidArgument(f"align: interp of {info.name} is {mode}, expected hold or nearest: it is {info.dtype}")
     width = int(np.prod(info.shape))
-    if mode == "slerp" and width != 4:
-        raise InvalidArgument(f"align: interp of {info.name} is slerp, expected linear: it has {width} columns, not 4")
-    if mode == "linear" and info.kind == "quaternion":
-        raise InvalidArgument(f"align: interp of {info.name} is linear, expected slerp: it is a quaternion")
+    unit = _UNITS.get(mode, 1)
+    if width % unit != 0:
+        raise InvalidArgument(
+            f"align: interp of {info.name} is {mode}, expected linear: it has {width} columns, not {unit}"
+        )
+    if mode in ("linear", "pchip", "angle") and info.kind == "quaternion":
+        raise InvalidArgument(f"align: interp of {info.name} is {mode}, expected slerp: it is a quaternion")
     return StreamPlan(info, _parts(info, mode, width))
 
 
 def _parts(info: StreamInfo, mode: Mode, width: int) -> tuple[Part, ...]:
     parts: list[Part] = []
     done = 0
-    for found in find_quaternions(info.names or ()) if mode == "linear" else ():
+    for found in find_quaternions(info.names or ()) if mode in ("linear", "pchip") else ():
         if found.start > done:
             parts.append(Part(done, found.start, mode))
         done = found.start + 4

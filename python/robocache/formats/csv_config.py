@@ -5,7 +5,7 @@
     stamp = "clock"                  # stamp column; found by name when not given
     stamp_unit = "us"                # ns, us, ms or s; taken from the column's name when not given
     columns = ["fx", "fy", "fz"]     # all but the stamps when not given
-    interp = "linear"                # hold, nearest, linear or slerp; by kind when not given
+    interp = "linear"                # hold, nearest, linear, pchip, angle or slerp; by kind when not given
 
 A file that is named here gives these streams and no others; the other files are read by the rules of `csv_folder`.
 """
@@ -27,7 +27,7 @@ else:
 
 FILE_NAME = "robocache.toml"
 _KEYS = ("file", "stamp", "stamp_unit", "columns", "interp")
-_INTERPS = ("hold", "nearest", "linear", "slerp")
+_INTERPS = ("hold", "nearest", "linear", "pchip", "angle", "slerp")
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def _configured_plan(
         raise file.fail(f"stream {config.name} of robocache.toml has text among numbers, or text to be interpolated")
     if config.interp == "slerp" or (len(names) == 4 and find_quaternions(names)):
         return _Plan(config.name, "quaternion", names, config.interp)
-    kind = kinds.pop() if len(kinds) == 1 and config.interp != "linear" else "float"
+    kind = kinds.pop() if len(kinds) == 1 and config.interp in (None, "hold", "nearest") else "float"
     return _Plan(config.name, kind, names, config.interp)
 
 

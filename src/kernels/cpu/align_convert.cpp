@@ -1,93 +1,11 @@
-#include <type_traits>
-
+#include "kernels/cpu/align_elements.hpp"
 #include "kernels/cpu/align_tile.hpp"
-#include "kernels/cpu/simd.hpp"
-#include "math/quaternion.hpp"
 
-// Apply for everything that is not a copy or a blend of contiguous rows of one type: through chunks of the compute
-// type.
+// Apply for everything that the vectors of align_apply.cpp do not do, except for quaternions: through chunks of the
+// compute type.
 namespace robocache::cpu::ROBOCACHE_ISA {
 
 namespace {
-
-/// Calls f.operator()<T>() with the element type of `dtype`.
-template <class F>
-ROBOCACHE_SIMD auto with_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::f64:
-      return f.template operator()<double>();
-    case DType::f32:
-      return f.template operator()<float>();
-    case DType::f16:
-      return f.template operator()<f16>();
-    case DType::bf16:
-      return f.template operator()<bf16>();
-    case DType::i64:
-      return f.template operator()<std::int64_t>();
-    case DType::i32:
-      return f.template operator()<std::int32_t>();
-    case DType::i16:
-      return f.template operator()<std::int16_t>();
-    case DType::i8:
-      return f.template operator()<std::int8_t>();
-    case DType::u64:
-      return f.template operator()<std::uint64_t>();
-    case DType::u32:
-      return f.template operator()<std::uint32_t>();
-    case DType::u16:
-      return f.template operator()<std::uint16_t>();
-    case DType::u8:
-      return f.template operator()<std::uint8_t>();
-    case DType::boolean:
-      break;
-  }
-  return f.template operator()<bool>();
-}
-
-/// n elements, `stride` apart, in compute type C.
-template <class C>
-using Read = void (*)(C* to, const std::byte* from, std::int64_t stride, std::int64_t n);
-
-template <class C, class T>
-void read(C* to, const std::byte* from, std::int64_t stride, std::int64_t n) {
-  // A bool is read as a byte: any other byte than 0 and 1 would be undefined as a bool.
-  using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
-  const auto element = [from](std::int64_t i) {
-    const auto stored = load_bytes<Stored>(from + i * static_cast<std::int64_t>(sizeof(T)));
-    if constexpr (std::is_same_v<T, bool>) {
-      return widened<C>(stored != 0);
-    } else {
-      return widened<C>(stored);
-    }
-  };
-  if (stride == 1) {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = element(i);
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = element(i * stride);
-  }
-}
-
-template <class C>
-Read<C> reader(DType dtype) {
-  return with_type(dtype, []<class T>() -> Read<C> { return read<C, T>; });
-}
-
-template <class C>
-using Write = void (*)(std::byte* to, const C* from, std::int64_t n);
-
-template <class C>
-Write<C> writer(DType dtype) {
-  return with_type(dtype, []<class T>() -> Write<C> {
-    if constexpr (is_half<T> || std::is_floating_point_v<T>) {
-      return [](std::byte* to, const C* from, std::int64_t n) {
-        for (std::int64_t i = 0; i < n; ++i)
-          store_bytes(to + i * static_cast<std::int64_t>(sizeof(T)), narrowed<T>(from[i]));
-      };
-    } else {
-      return nullptr;  // Integers are copied, never computed.
-    }
-  });
-}
 
 /// Elements of one size, `stride` apart.
 template <class Bits>
@@ -109,96 +27,142 @@ void gather(std::byte* out, const std::byte* from, std::int64_t stride, std::int
   }
 }
 
+/// Rows of columns that are units of their own, chunk by chunk.
 template <class C>
-void scale_and_shift(const AlignStream& stream, C* values, std::int64_t first, std::int64_t n) {
-  if (stream.scale != nullptr) {
-    for (std::int64_t i = 0; i < n; ++i) values[i] *= static_cast<C>(stream.scale[first + i]);
-  }
-  if (stream.bias != nullptr) {
-    for (std::int64_t i = 0; i < n; ++i) values[i] += static_cast<C>(stream.bias[first + i]);
-  }
-}
+class Converter {
+ public:
+  explicit Converter(const Store& store)
+      : store_(store),
+        stream_(store.stream),
+        unchanged_(stream_.dtype == stream_.out_dtype && stream_.scale == nullptr && stream_.bias == nullptr &&
+                   stream_.place.interp != Interp::angle),
+        read_(reader<C>(stream_.dtype)),
+        write_(writer<C>(stream_.out_dtype)) {}
 
-/// Calls chunk(out, from, first column, columns) for each piece of at most `most` columns of a row.
+  void run() const {
+    for (std::int64_t r = 0; r < store_.count; ++r) store_row(r);
+  }
+
+ private:
+  static constexpr std::int64_t kChunk = 128;
+
+  void store_row(std::int64_t r) const {
+    const Row& row = store_.rows[r];
+    if (is_fill(row)) return fill(store_.row(r), stream_.out_dtype, stream_.columns, row.weight);
+    if (!blends(row) && unchanged_) {
+      return gather(store_.row(r), store_.sample(row.index), stream_.value_column, stream_.columns,
+                    size_of(stream_.dtype));
+    }
+    for (std::int64_t first = 0; first < stream_.columns; first += kChunk) {
+      const std::int64_t n = stream_.columns - first < kChunk ? stream_.columns - first : kChunk;
+      C values[kChunk];
+      read_some(values, row.index, first, n);
+      if (blends(row)) {
+        blend(values, row, first, n);
+      } else if (stream_.place.interp == Interp::angle) {
+        wrap(values, n);
+      }
+      scale_and_shift(stream_, values, first, n);
+      write_(store_.row(r) + first * static_cast<std::int64_t>(size_of(stream_.out_dtype)), values, n);
+    }
+  }
+
+  void read_some(C* to, std::int64_t sample, std::int64_t first, std::int64_t n) const {
+    const auto size = static_cast<std::int64_t>(size_of(stream_.dtype));
+    read_(to, store_.sample(sample) + first * stream_.value_column * size, stream_.value_column, n);
+  }
+
+  void blend(C* a, const Row& row, std::int64_t first, std::int64_t n) const {
+    C b[kChunk];
+    read_some(b, row.index + 1, first, n);
+    const C w = static_cast<C>(row.weight);
+    if (stream_.place.interp == Interp::pchip) return curve(a, b, row, first, n);
+    if (stream_.place.interp == Interp::angle) return turn(a, b, row.weight, n);
+    for (std::int64_t i = 0; i < n; ++i) a[i] = a[i] + w * (b[i] - a[i]);
+  }
+
+  // Angles are computed in f64 only.
+  static void wrap(C* a, std::int64_t n) {
+    if constexpr (std::is_same_v<C, double>) {
+      for (std::int64_t i = 0; i < n; ++i) a[i] = wrapped_angle(a[i]);
+    }
+  }
+  static void turn(C* a, const C* b, double w, std::int64_t n) {
+    if constexpr (std::is_same_v<C, double>) {
+      for (std::int64_t i = 0; i < n; ++i) a[i] = blended_angle(a[i], b[i], w);
+    }
+  }
+
+  void curve(C* a, const C* b, const Row& row, std::int64_t first, std::int64_t n) const {
+    C before[kChunk] = {};
+    C after[kChunk] = {};
+    if (row.before_width > 0) read_some(before, row.index - 1, first, n);
+    if (row.after_width > 0) read_some(after, row.index + 2, first, n);
+    const C before_width = static_cast<C>(row.before_width);
+    const C after_width = static_cast<C>(row.after_width);
+    const C w = static_cast<C>(row.weight);
+    for (std::int64_t i = 0; i < n; ++i) {
+      a[i] = pchip(before[i], a[i], b[i], after[i], before_width, after_width, w);
+    }
+  }
+
+  const Store& store_;
+  const AlignStream& stream_;
+  bool unchanged_;
+  Read<C> read_;
+  Write<C> write_;
+};
+
+/// Calls f.operator()<C>() with the type that single columns of a stream are computed in.
 template <class F>
-void for_chunks(const Store& store, std::int64_t r, std::int64_t most, const F& chunk) {
-  const AlignStream& stream = store.stream;
-  const std::int64_t step = stream.value_column * static_cast<std::int64_t>(size_of(stream.dtype));
-  for (std::int64_t d = 0; d < stream.columns; d += most) {
-    chunk(store.row(r) + d * static_cast<std::int64_t>(size_of(stream.out_dtype)),
-          store.sample(store.rows[r].index) + d * step, d, stream.columns - d < most ? stream.columns - d : most);
+void with_compute_type(const AlignStream& stream, const F& f) {
+  const bool wide = stream.dtype == DType::f64 || stream.place.interp == Interp::angle ||
+                    (!is_float(stream.dtype) && stream.out_dtype == DType::f64);
+  if (wide) {
+    f.template operator()<double>();
+  } else {
+    f.template operator()<float>();
   }
 }
 
+/// The columns of row r, each with a placement of its own.
 template <class C>
-void convert_rows(const Store& store) {
-  constexpr std::int64_t kChunk = 128;
+void store_apart(const Store& store, std::int64_t r) {
   const AlignStream& stream = store.stream;
-  const std::int64_t stride = stream.value_column;
-  const std::int64_t next_sample = stream.value_row * static_cast<std::int64_t>(size_of(stream.dtype));
-  const bool unchanged = stream.dtype == stream.out_dtype && stream.scale == nullptr && stream.bias == nullptr;
+  const auto size = static_cast<std::int64_t>(size_of(stream.dtype));
   const Read<C> read_some = reader<C>(stream.dtype);
   const Write<C> write_some = writer<C>(stream.out_dtype);
-  for (std::int64_t r = 0; r < store.count; ++r) {
-    const Row& row = store.rows[r];
-    if (row.store == Placement::Store::fill) {
-      fill(store.row(r), stream.out_dtype, stream.columns, row.weight);
-    } else if (row.store == Placement::Store::copy && unchanged) {
-      gather(store.row(r), store.sample(row.index), stride, stream.columns, size_of(stream.dtype));
-    } else {
-      for_chunks(store, r, kChunk, [&](std::byte* out, const std::byte* from, std::int64_t first, std::int64_t n) {
-        C a[kChunk];
-        read_some(a, from, stride, n);
-        if (row.store == Placement::Store::blend) {
-          C b[kChunk];
-          read_some(b, from + next_sample, stride, n);
-          const C w = static_cast<C>(row.weight);
-          for (std::int64_t i = 0; i < n; ++i) a[i] = a[i] + w * (b[i] - a[i]);
-        }
-        scale_and_shift(stream, a, first, n);
-        write_some(out, a, n);
-      });
+  for (std::int64_t d = 0; d < stream.columns; ++d) {
+    std::byte* const out = store.row(r) + d * static_cast<std::int64_t>(size_of(stream.out_dtype));
+    const UnitPlace u = store.units(r, d);
+    if (u.p.store == Placement::Store::fill) {
+      fill(out, stream.out_dtype, 1, u.p.weight);
+      continue;
     }
+    const auto sample = [&](std::int64_t s, int) {
+      C value;
+      read_some(&value, store.sample(s) + d * stream.value_column * size, 1, 1);
+      return value;
+    };
+    C value[7];  // As many as the largest unit has.
+    unit_value<C>(stream.place.interp, stream.quaternion, u, sample, value);
+    scale_and_shift(stream, value, d, 1);
+    write_some(out, value, 1);
   }
 }
 
 }  // namespace
 
 void apply_converted(const Store& store) {
-  const AlignStream& stream = store.stream;
-  const bool wide = stream.dtype == DType::f64 || (!is_float(stream.dtype) && stream.out_dtype == DType::f64);
-  if (wide) {
-    convert_rows<double>(store);
-  } else {
-    convert_rows<float>(store);
-  }
+  with_compute_type(store.stream, [&store]<class C>() { Converter<C>(store).run(); });
 }
 
-void apply_slerp(const Store& store) {
-  const AlignStream& stream = store.stream;
-  const std::int64_t next_sample = stream.value_row * static_cast<std::int64_t>(size_of(stream.dtype));
-  const Read<double> read_some = reader<double>(stream.dtype);
-  const Write<double> write_some = writer<double>(stream.out_dtype);
-  for (std::int64_t r = 0; r < store.count; ++r) {
-    const Row& row = store.rows[r];
-    if (row.store == Placement::Store::fill) {
-      fill(store.row(r), stream.out_dtype, stream.columns, row.weight);
-      continue;
+void apply_apart(const Store& store) {
+  with_compute_type(store.stream, [&store]<class C>() {
+    for (std::int64_t r = 0; r < store.count; ++r) {
+      if (store.apart[r]) store_apart<C>(store, r);
     }
-    for_chunks(store, r, 4, [&](std::byte* out, const std::byte* from, std::int64_t first, std::int64_t n) {
-      Quaternion a;
-      read_some(a.c, from, stream.value_column, n);
-      if (row.store == Placement::Store::blend) {
-        Quaternion b;
-        read_some(b.c, from + next_sample, stream.value_column, n);
-        a = slerp(a, b, row.weight);
-      } else {
-        a = normalized(a);
-      }
-      scale_and_shift(stream, a.c, first, n);
-      write_some(out, a.c, n);
-    });
-  }
+  });
 }
 
 void fill(std::byte* out, DType dtype, std::int64_t columns, double value) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/align_tile.hpp"
+#include "kernels/cpu/simd.hpp"
 
 // Locate: from targets and stamps to rows. The meaning is in math/place.hpp; here is only how the interval is found.
 namespace robocache::cpu::ROBOCACHE_ISA {
@@ -19,32 +20,37 @@ struct Stamps {
   T operator()(std::int64_t i) const { return Clock<T>::sum(first[unit ? i : i * stride], offset); }
 };
 
+/// Where a tile lies in its batch row.
+struct Tile {
+  std::int64_t b;
+  std::int64_t number;
+  std::int64_t begin;
+  std::int64_t count;
+};
+
 /// The targets of one tile, with their origin added.
 template <class T>
 struct TileTargets {
-  T at[kTile];
   std::int64_t count;
-  bool sorted;  ///< non-decreasing and no NaN among several
+  bool lead;    ///< there is a target -1: the one before the tile
+  bool sorted;  ///< non-decreasing and no NaN among several; the lead does not count
 
-  TileTargets(const AlignArgs& args, std::int64_t b, std::int64_t begin, std::int64_t end) : count(end - begin) {
-    const T* const from = static_cast<const T*>(args.at) + b * args.at_batch + begin * args.at_row;
-    const T origin = args.origin != nullptr ? static_cast<const T*>(args.origin)[b * args.origin_row] : T{};
-    for (std::int64_t j = 0; j < count; ++j) at[j] = from[j * args.at_row];
+  TileTargets(const AlignArgs& args, const Tile& tile, bool with_lead) : count(tile.count), lead(with_lead) {
+    const std::int64_t first = lead ? -1 : 0;
+    const T* const from = static_cast<const T*>(args.at) + tile.b * args.at_batch + tile.begin * args.at_row;
+    const T origin = args.origin != nullptr ? static_cast<const T*>(args.origin)[tile.b * args.origin_row] : T{};
+    for (std::int64_t j = first; j < count; ++j) at_[j + 1] = from[j * args.at_row];
     if (args.origin != nullptr) {
-      for (std::int64_t j = 0; j < count; ++j) at[j] = Clock<T>::sum(origin, at[j]);
+      for (std::int64_t j = first; j < count; ++j) at_[j + 1] = Clock<T>::sum(origin, at_[j + 1]);
     }
     bool disorder = false;
-    for (std::int64_t j = 0; j + 1 < count; ++j) disorder |= !(at[j] <= at[j + 1]);
+    for (std::int64_t j = 0; j + 1 < count; ++j) disorder |= !((*this)[j] <= (*this)[j + 1]);
     sorted = !disorder;
   }
-};
+  T operator[](std::int64_t j) const { return at_[j + 1]; }
 
-/// Where valid and age_ns of one tile and stream go; null: not wanted.
-struct Marks {
-  bool* valid;
-  std::int64_t* age_ns;
-  std::int64_t valid_row;
-  std::int64_t age_row;
+ private:
+  T at_[kTile + 1];
 };
 
 /// The first sample in (begin, end] whose stamp is not at or after the one before it, or -1.
@@ -77,7 +83,7 @@ std::int64_t search(const S& stamp, T t) {
 
 /// The same, from the answer `i` for an earlier target on: short blocks, then strides that double.
 template <class S, class T>
-std::int64_t walk(const S& stamp, std::int64_t i, T t) {
+ROBOCACHE_SIMD std::int64_t walk(const S& stamp, std::int64_t i, T t) {
   constexpr std::int64_t kBlock = 8;
   constexpr int kBlocks = 4;
   for (int block = 0; block < kBlocks && i + kBlock < stamp.count; ++block) {
@@ -96,19 +102,39 @@ std::int64_t walk(const S& stamp, std::int64_t i, T t) {
   return last_at_or_before<T>(stamp, i + 1, end, t);
 }
 
-/// Places one tile of targets in a segment. Returns the first target that the stream refuses, or -1.
+/// The last sample at or before each target of a tile, or -1; asked for one after the other, from the first on.
 template <class S, class T>
-std::int64_t locate(const S& stamp, const TileTargets<T>& targets, const PlaceOptions options, Row* rows,
-                    const Marks marks) {
+class Finder {
+ public:
+  Finder(const S& stamp, const TileTargets<T>& targets)
+      : stamp_(stamp), targets_(targets), i_(targets.sorted ? search(stamp, targets[0]) : -1) {}
+
+  std::int64_t operator()(std::int64_t j) {
+    if (!targets_.sorted) return search(stamp_, targets_[j]);
+    i_ = walk(stamp_, i_, targets_[j]);
+    return i_;
+  }
+
+ private:
+  const S stamp_;
+  const TileTargets<T>& targets_;
+  std::int64_t i_;
+};
+
+// NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): place_rows asks for that of a variable
+inline const Placement& placement_of(const Placement& p) { return p; }
+inline const Placement& placement_of(const UnitPlace& u) { return u.p; }
+
+/// Makes a row of each target by place_one(j), which gives a UnitPlace, or a Placement where the widths do not count.
+/// Returns the first that the stream refuses, or -1.
+template <class F>
+std::int64_t place_rows(std::int64_t count, const Marks marks, Row* rows, F place_one) {
   std::int64_t refused = -1;
-  std::int64_t i = targets.sorted ? search(stamp, targets.at[0]) : -1;
-  for (std::int64_t j = 0; j < targets.count; ++j) {
-    const T t = targets.at[j];
-    i = targets.sorted ? walk(stamp, i, t) : search(stamp, t);
-    const Placement p = place(stamp, stamp.count, i, t, options);
-    rows[j] = {p.index, p.weight, p.store};
-    if (marks.valid != nullptr) marks.valid[j * marks.valid_row] = p.valid;
-    if (marks.age_ns != nullptr) marks.age_ns[j * marks.age_row] = p.age_ns;
+  for (std::int64_t j = 0; j < count; ++j) {
+    const auto placed = place_one(j);  // The only call: it must be inlined.
+    const Placement& p = placement_of(placed);
+    set_row(rows[j], placed);
+    marks.set(j, p.valid, p.age_ns);
     if (p.refused && refused < 0) refused = j;
   }
   return refused;

@@ -86,10 +86,12 @@ ROBOCACHE_SIMD Vector<std::uint16_t, N> narrow_f16(Vector<float, N> v) {
   }
 }
 
-/// N elements of T in their compute type.
+/// N elements of T in their compute type; one as a scalar.
 template <class T, int N>
-ROBOCACHE_SIMD Vector<Compute<T>, N> load(const T* from) {
-  if constexpr (std::is_same_v<T, bf16>) {
+ROBOCACHE_SIMD auto load(const T* from) {
+  if constexpr (N == 1) {
+    return widened<Compute<T>>(load_bytes<T>(from));
+  } else if constexpr (std::is_same_v<T, bf16>) {
     const auto bits = load_bytes<Vector<std::uint16_t, N>>(from);
     return __builtin_bit_cast(Vector<float, N>, __builtin_convertvector(bits, Vector<std::uint32_t, N>) << 16);
   } else if constexpr (std::is_same_v<T, f16>) {
@@ -100,9 +102,11 @@ ROBOCACHE_SIMD Vector<Compute<T>, N> load(const T* from) {
 }
 
 /// The bytes of N values, blended from elements of T, as elements of T.
-template <class T, int N>
-ROBOCACHE_SIMD auto narrow(Vector<Compute<T>, N> v) {
-  if constexpr (std::is_same_v<T, bf16>) {
+template <class T, int N, class V>
+ROBOCACHE_SIMD auto narrow(V v) {
+  if constexpr (N == 1) {
+    return narrowed<T>(v);
+  } else if constexpr (std::is_same_v<T, bf16>) {
     // No case for NaN: one that blending bf16 elements gives has only zeros below, and rounding cannot carry out of it.
     const auto u = __builtin_bit_cast(Vector<std::uint32_t, N>, v);
     return __builtin_convertvector((u + 0x7fffu + ((u >> 16) & 1u)) >> 16, Vector<std::uint16_t, N>);

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "cuda/error.hpp"
-#include "kernels/cuda/align_plan.hpp"
+#include "kernels/cuda/align_runs_plan.hpp"
+#include "memory/buffer.hpp"
 #include "robocache/error.hpp"
 
 // The host side of align: cuts a call into blocks and picks a kernel.
@@ -12,19 +14,30 @@ namespace robocache::cuda {
 namespace {
 
 constexpr std::int64_t kStampsPerShare = 4096;  ///< that a block looks at when there are more than targets need
-/// One wave of blocks: a quarter more of them cost 11% on H200 (bench align_cuda, 256x500->250x32), half as many 4%.
-constexpr std::int64_t kBlocksPerProcessor = 8;
-constexpr std::int64_t kLeastBytes = 2048;  ///< that a block writes: one access of each thread
-constexpr std::int64_t kMostBytes = 32768;  ///< several waves then, which even out
+constexpr std::int64_t kLeastBytes = 2048;      ///< that a block writes
+/// Rows are prefetched where a call is too short to keep the memory busy and needs most of them.
+constexpr std::int64_t kMostPrefetched = 16'000'000;
 constexpr std::int64_t kMostRows = std::int64_t{65535} * 65535;
 constexpr std::int64_t kMostChunks = std::int64_t{1} << 31;
+
+/// How a kernel wants a call to be cut.
+struct Cut {
+  std::int64_t tile;    ///< targets of a block at most
+  std::int64_t blocks;  ///< for each processor: one wave
+  std::int64_t bytes;   ///< that a block writes at most: several waves then, which even out
+};
+/// One wave is what fits a processor with the registers that the kernel has; with more blocks than that a second wave
+/// costs up to 1.4x on H200 (bench align_cuda, 64x4096->1024x32), with fewer there are too few loads in flight.
+constexpr Cut kPlainCut{kPlainTile, 5, 65536};
+constexpr Cut kCurvesCut{kAlignTile, 8, 131072};
+constexpr Cut kGeneralCut{kAlignTile, 6, 32768};
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// The widest access, in bytes, that fits every row of the stream, in and out; 0: elements are not copied or blended as
 /// they are.
 int access_width(const AlignStream& s) {
-  if (s.dtype != s.out_dtype || s.scale != nullptr || s.bias != nullptr || s.place.interp == Interp::slerp) return 0;
+  if (s.dtype != s.out_dtype || s.scale != nullptr || s.bias != nullptr) return 0;
   const auto size = static_cast<std::int64_t>(size_of(s.dtype));
   if (s.value_column != 1) return static_cast<int>(size);
   const auto bits =
@@ -41,26 +54,29 @@ int processors() {
   return count;
 }
 
-/// Of the call's rows: bytes that all streams write.
-std::int64_t row_bytes(const AlignArgs& call) {
+/// Bytes of a row that the entries write.
+std::int64_t row_bytes(std::span<const AlignStream> entries) {
   std::int64_t bytes = 0;
-  for (const AlignStream& s : call.streams) bytes += s.columns * static_cast<std::int64_t>(size_of(s.out_dtype));
-  return bytes;
+  for (const AlignStream& s : entries) bytes += s.columns * static_cast<std::int64_t>(size_of(s.out_dtype));
+  return std::max<std::int64_t>(bytes, 1);
 }
 
 /// Tiles that make the whole call one wave of blocks, shared among the streams by what they write; and more pieces where
 /// the stamps to look at are many for each target. `wave`: blocks for each byte of an output row.
-void plan_pieces(const AlignArgs& call, const AlignStream& s, double wave, AlignPlan& plan) {
-  const std::int64_t bytes = std::max<std::int64_t>(s.columns * static_cast<std::int64_t>(size_of(s.out_dtype)), 1);
+void plan_pieces(const AlignArgs& call, std::span<const AlignStream> runs, const Cut& cut, double wave,
+                 AlignPlan& plan) {
+  const AlignStream& s = runs.front();
+  const std::int64_t bytes = row_bytes(runs);
   const double wanted = std::floor(wave * static_cast<double>(bytes) / static_cast<double>(call.batch));
   std::int64_t tile = wanted < 2 ? call.targets : ceil_div(call.targets, static_cast<std::int64_t>(wanted));
-  tile = std::clamp(tile, ceil_div(kLeastBytes, bytes), ceil_div(kMostBytes, bytes));
-  const std::int64_t tiles = ceil_div(call.targets, std::min<std::int64_t>(tile, kAlignTile));
+  tile = std::clamp(tile, ceil_div(kLeastBytes, bytes), ceil_div(cut.bytes, bytes));
+  if (plan.signs && call.targets <= kAlignTile) tile = kAlignTile;  // which saves a second launch
+  const std::int64_t tiles = ceil_div(call.targets, std::min(tile, cut.tile));
   plan.tile = static_cast<std::uint32_t>(ceil_div(call.targets, tiles));
   plan.tiles = static_cast<std::uint32_t>(ceil_div(call.targets, plan.tile));
   plan.last_tile = static_cast<std::uint32_t>(call.targets - static_cast<std::int64_t>(plan.tiles - 1) * plan.tile);
   plan.pieces = plan.tiles;
-  plan.checks = call.check_data;
+  plan.checks = call.check_data && s.read_steps == nullptr;
   if (!plan.checks) return;
   const bool shared = s.stamp_batch == 0 && !plan.indirect;
   plan.shared_clock = shared ? 1 : 0;
@@ -71,7 +87,20 @@ void plan_pieces(const AlignArgs& call, const AlignStream& s, double wave, Align
       std::max(plan.pieces, static_cast<std::uint32_t>(std::min<std::int64_t>(longest / kStampsPerShare, 1 << 16)));
 }
 
-AlignPlan plan_stream(const AlignArgs& call, const AlignStream& s, double wave) {
+/// What a piece prefetches: its share of a segment's stamps and, in short calls, of its samples.
+void plan_prefetch(const AlignArgs& call, const AlignStream& s, AlignPlan& plan) {
+  if (plan.indirect) return;
+  const auto share = static_cast<std::uint32_t>(ceil_div(std::min<std::int64_t>(s.samples, 1 << 20), plan.pieces));
+  if (plan.stamp_row == static_cast<std::int64_t>(size_of(call.time))) plan.stamps_ahead = share;
+  const bool dense = plan.value_pitch == s.columns * static_cast<std::int64_t>(size_of(s.dtype));
+  const bool most = 2 * call.targets >= s.samples;
+  const bool brief = s.samples * plan.value_pitch <= kMostPrefetched / call.batch;
+  if (dense && most && brief) plan.samples_ahead = share;
+}
+
+/// Of the first of these runs of a stream; its pieces come later.
+AlignPlan plan_stream(const AlignArgs& call, std::span<const AlignStream> runs) {
+  const AlignStream& s = runs.front();
   const auto size = static_cast<std::int64_t>(size_of(s.dtype));
   const auto out_size = static_cast<std::int64_t>(size_of(s.out_dtype));
   const auto time_size = static_cast<std::int64_t>(size_of(call.time));
@@ -98,13 +127,70 @@ AlignPlan plan_stream(const AlignArgs& call, const AlignStream& s, double wave) 
   }
   plan.chunks = static_cast<std::uint32_t>(chunks);
   while (plan.lane_bits < 5 && (1 << plan.lane_bits) < chunks) ++plan.lane_bits;
-  plan_pieces(call, s, wave, plan);
+  plan_runs(runs, plan);
   return plan;
 }
 
+/// Shares one wave of blocks among the streams; the blocks for each batch row.
+template <int N>
+std::uint32_t plan_blocks(const AlignArgs& call, std::span<const AlignStream> streams, const Cut& cut,
+                          AlignParameters<N>& parameters) {
+  const double wave = static_cast<double>(cut.blocks * processors()) / static_cast<double>(row_bytes(call.streams));
+  std::ranges::fill(parameters.first_blocks, UINT32_MAX);
+  std::uint32_t blocks = 0;
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    AlignPlan& plan = parameters.plans[i];
+    plan_pieces(call, runs_of(streams, i), cut, wave, plan);
+    plan_prefetch(call, streams[i], plan);
+    parameters.first_blocks[i] = blocks;
+    if (!streams[i].continues) blocks += plan.pieces;
+  }
+  return blocks;
+}
+
+/// Memory in which the tiles of quaternions tell each other their signs; none where every batch row is one tile.
+template <int N>
+Buffer sign_memory(std::span<const AlignStream> streams, AlignParameters<N>& parameters, const Context& ctx) {
+  std::size_t bytes[N] = {};
+  std::size_t all = 0;
+  std::uint32_t tiles = 0;
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    if (!streams[i].continues) tiles = parameters.plans[i].tiles;
+    all += bytes[i] = sign_bytes(streams[i], parameters.batch, tiles);
+  }
+  if (all == 0) return {};
+  int device = 0;
+  check("align", cudaGetDevice(&device));
+  Buffer signs(ctx.scratch != nullptr ? *ctx.scratch : robocache::device_memory(device), all, ctx.stream);
+  auto* next = static_cast<std::uint8_t*>(signs.data());
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    if (bytes[i] > 0) parameters.plans[i].turned = next;
+    next += bytes[i];
+  }
+  return signs;
+}
+
+/// A launch of `kernel`; two where quaternions have more tiles than one.
 template <class T, int N>
-void align_streams(const AlignArgs& args, std::size_t first, const FaultSink& sink, const Context& ctx) {
-  const auto streams = args.streams.subspan(first, std::min<std::size_t>(N, args.streams.size() - first));
+void launch_kernel(Kernel kernel, std::span<const AlignStream> streams, AlignParameters<N>& parameters,
+                   std::uint32_t blocks, const Context& ctx) {
+  if (kernel == Kernel::plain) return launch_align<T>(parameters, blocks, ctx.stream);
+  const auto launch_twice = [&](auto* launch) {
+    const Buffer signs = sign_memory(streams, parameters, ctx);
+    launch(parameters, blocks, ctx.stream);
+    parameters.second = true;
+    if (signs.data() != nullptr) launch(parameters, blocks, ctx.stream);
+  };
+  // Which kernels there are: align_with asks for no others.
+  if constexpr (N > 1) {
+    if (kernel == Kernel::curves) return launch_twice(launch_align_curves<T, N>);
+  }
+  if constexpr (N == 4 || N == kAlignStreams) launch_twice(launch_align_general<T, N>);
+}
+
+template <class T, int N>
+void align_streams(const AlignArgs& args, std::span<const AlignStream> streams, Kernel kernel, const FaultSink& sink,
+                   const Context& ctx) {
   constexpr auto time_size = static_cast<std::int64_t>(sizeof(T));
   AlignParameters<N> parameters;
   parameters.at = args.at;
@@ -112,41 +198,65 @@ void align_streams(const AlignArgs& args, std::size_t first, const FaultSink& si
   parameters.at_row = args.at_row * time_size;
   parameters.targets = args.targets;
   parameters.batch = static_cast<std::uint32_t>(args.batch);
-  parameters.first_stream = static_cast<std::uint32_t>(first);
   parameters.has_origin = args.origin != nullptr;
   parameters.has_marks = args.valid != nullptr || args.age_ns != nullptr;
   parameters.call = args;
-  if (args.valid != nullptr) parameters.call.valid += static_cast<std::int64_t>(first) * args.valid_stream;
-  if (args.age_ns != nullptr) parameters.call.age_ns += static_cast<std::int64_t>(first) * args.age_stream;
   parameters.sink = sink;
-  const double wave = static_cast<double>(kBlocksPerProcessor * processors()) /
-                      static_cast<double>(std::max<std::int64_t>(row_bytes(args), 1));
-  std::ranges::fill(parameters.first_blocks, UINT32_MAX);
-  std::uint32_t blocks = 0;
-  bool plain = true;
-  for (std::size_t i = 0; i < streams.size(); ++i) {
-    AlignPlan& plan = parameters.plans[i] = plan_stream(args, streams[i], wave);
+  for (std::size_t i = 0; i < std::min<std::size_t>(N, streams.size()); ++i) {  // N: GCC cannot see that it is enough
     parameters.streams[i] = streams[i];
-    parameters.first_blocks[i] = blocks;
-    blocks += plan.pieces;
-    plain = plain && (plan.chunks == 0 || (plan.width >= 8 && plan.value_chunk == plan.width));
+    parameters.plans[i] = plan_stream(args, runs_of(streams, i));
   }
-  launch_align<T>(parameters, blocks, plain, ctx.stream);
+  const Cut& cut = kernel == Kernel::plain ? kPlainCut : kernel == Kernel::curves ? kCurvesCut : kGeneralCut;
+  const std::uint32_t blocks = plan_blocks(args, streams, cut, parameters);
+  launch_kernel<T>(kernel, streams, parameters, blocks, ctx);
+}
+
+template <class T>
+void align_with(Kernel kernel, const AlignArgs& args, std::span<const AlignStream> all, const FaultSink& sink,
+                const Context& ctx) {
+  for (std::size_t first = 0; first < all.size();) {
+    const std::span<const AlignStream> streams = launch_of(all, first);
+    first += streams.size();
+    const bool runs = std::ranges::any_of(streams, &AlignStream::continues);
+    if (kernel == Kernel::plain && streams.size() == 1)
+      align_streams<T, 1>(args, streams, kernel, sink, ctx);
+    else if (streams.size() <= 4 && !runs)
+      align_streams<T, 4>(args, streams, kernel, sink, ctx);
+    else if (streams.size() <= 16 && kernel != Kernel::general)
+      align_streams<T, 16>(args, streams, kernel, sink, ctx);
+    else
+      align_streams<T, kAlignStreams>(args, streams, kernel, sink, ctx);
+  }
+}
+
+/// The kernel that all runs of a stream need.
+Kernel kernel_of_stream(std::span<const AlignStream> runs) {
+  Kernel kernel = Kernel::plain;
+  for (const AlignStream& run : runs) kernel = std::max(kernel, kernel_of(run, access_width(run)));
+  return runs.size() > 1 ? std::max(kernel, Kernel::curves) : kernel;
 }
 
 template <class T>
 void align_times(const AlignArgs& args, const FaultSink& sink, const Context& ctx) {
-  for (std::size_t first = 0; first < args.streams.size(); first += kAlignStreams) {
-    const std::size_t count = args.streams.size() - first;
-    if (count == 1)
-      align_streams<T, 1>(args, first, sink, ctx);
-    else if (count <= 4)
-      align_streams<T, 4>(args, first, sink, ctx);
-    else if (count <= 16)
-      align_streams<T, 16>(args, first, sink, ctx);
-    else
-      align_streams<T, kAlignStreams>(args, first, sink, ctx);
+  Kernel kernel = Kernel::plain;
+  for (std::size_t i = 0; i < args.streams.size();) {
+    const auto runs = runs_of(args.streams, i);
+    const Kernel needed = kernel_of_stream(runs);
+    kernel = std::max(kernel, needed);
+    i += runs.size();
   }
+  if (kernel != Kernel::general) return align_with<T>(kernel, args, args.streams, sink, ctx);
+  // What the curves' kernel does well is not left to the general one.
+  std::vector<AlignStream> curves;
+  std::vector<AlignStream> others;
+  for (std::size_t i = 0; i < args.streams.size();) {
+    const auto runs = runs_of(args.streams, i);
+    auto& list = kernel_of_stream(runs) == Kernel::curves ? curves : others;
+    list.insert(list.end(), runs.begin(), runs.end());
+    i += runs.size();
+  }
+  align_with<T>(Kernel::curves, args, curves, sink, ctx);
+  align_with<T>(Kernel::general, args, others, sink, ctx);
 }
 
 }  // namespace

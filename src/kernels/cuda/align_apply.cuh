@@ -122,80 +122,104 @@ __device__ __forceinline__ Chunk repeat(std::int64_t bits) {
     return static_cast<Chunk>(low);
 }
 
-/// One chunk of a row: what is read, and what is stored.
+/// What one chunk of a row is made of: uninitialized but for what was loaded.
 template <class Chunk>
 struct Pair {
   Chunk a, b;
 };
 
 template <class Chunk>
-__device__ __forceinline__ Pair<Chunk> load_pair(const AlignPlan& plan, const Step& step, const char* source) {
-  Pair<Chunk> pair{};
+__device__ __forceinline__ void load_pair(const Step& step, const char* source, std::int64_t pitch, Pair<Chunk>& pair) {
   if (!step.is(Placement::Store::fill)) pair.a = __ldg(reinterpret_cast<const Chunk*>(source));
-  if (step.is(Placement::Store::blend)) pair.b = __ldg(reinterpret_cast<const Chunk*>(source + plan.value_pitch));
-  return pair;
+  if (step.is(Placement::Store::blend)) pair.b = __ldg(reinterpret_cast<const Chunk*>(source + pitch));
+}
+
+template <class Words>
+__device__ __forceinline__ typename Words::Weight weight_of(const Tile& tile, std::uint32_t row, const Step& step) {
+  if constexpr (std::is_same_v<typename Words::Weight, double>)
+    return tile.weights[row];
+  else
+    return step.weight;
 }
 
 template <class Words, class Chunk>
 __device__ __forceinline__ Chunk stored(const Tile& tile, std::uint32_t row, const Step& step,
                                         const Pair<Chunk>& pair) {
-  if (step.is(Placement::Store::blend)) {
-    if constexpr (std::is_same_v<typename Words::Weight, double>) {
-      return blend<Words>(pair.a, pair.b, tile.weights[row]);
-    } else {
-      return blend<Words>(pair.a, pair.b, step.weight);
-    }
-  }
+  if (step.is(Placement::Store::blend)) return blend<Words>(pair.a, pair.b, weight_of<Words>(tile, row, step));
   return step.is(Placement::Store::fill) ? repeat<Chunk>(step.source) : pair.a;
+}
+
+/// A lane's chunks of one row, 32 chunks apart.
+struct Lane {
+  const char* source;
+  std::int64_t source_step;
+  std::int64_t pitch;  ///< to the next sample
+  char* out;
+};
+
+/// `Count` of these: all loads leave before the first store. The whole warp has one step, so its kind is asked for once:
+/// 1.05x over a predicate for each chunk on H200 (bench align_cuda, fusion B=1024).
+template <class Words, int Width, int Count>
+__device__ __forceinline__ void store_chunks(Lane& lane, const Step& step, typename Words::Weight weight) {
+  using Chunk = typename ChunkOf<Width>::type;
+  const auto put = [&](int k, Chunk chunk) { *reinterpret_cast<Chunk*>(lane.out + 32 * k * Width) = chunk; };
+  const auto load = [&](int k, std::int64_t offset) {
+    return __ldg(reinterpret_cast<const Chunk*>(lane.source + k * lane.source_step + offset));
+  };
+  if (step.is(Placement::Store::blend)) {
+    Pair<Chunk> pairs[Count];
+#pragma unroll
+    for (int k = 0; k < Count; ++k) pairs[k] = {load(k, 0), load(k, lane.pitch)};
+#pragma unroll
+    for (int k = 0; k < Count; ++k) put(k, blend<Words>(pairs[k].a, pairs[k].b, weight));
+  } else {
+    const bool fill = step.is(Placement::Store::fill);
+#pragma unroll
+    for (int k = 0; k < Count; ++k) put(k, fill ? repeat<Chunk>(step.source) : load(k, 0));
+  }
+  lane.source += Count * lane.source_step;
+  lane.out += 32 * Count * Width;
 }
 
 /// Rows of more than 32 chunks: a warp takes a row, a lane every 32nd chunk of it. `Contiguous`: the chunks of a sample lie
 /// side by side.
-template <class Words, int Width, bool Contiguous>
+template <class Words, int Width, bool Contiguous, int Threads>
 __device__ __forceinline__ void apply_wide(const AlignPlan& plan, const Tile& tile) {
-  using Chunk = typename ChunkOf<Width>::type;
   constexpr std::uint32_t kInFlight = Width == 16 ? 2 : 4;
-  const std::uint32_t lane = threadIdx.x % 32;
+  const std::uint32_t first = threadIdx.x % 32;
   const std::int64_t chunk_step = Contiguous ? Width : plan.value_chunk;
-  for (std::uint32_t row = threadIdx.x / 32; row < tile.rows; row += kAlignThreads / 32) {
+  for (std::uint32_t row = threadIdx.x / 32; row < tile.rows; row += Threads / 32) {
     const Step step = tile.steps[row];
-    const char* source = tile.values + step.source + lane * chunk_step;
-    char* out = tile.out + row * plan.out_pitch + lane * Width;
-    for (std::uint32_t chunk = lane; chunk < plan.chunks; chunk += 32 * kInFlight) {
-      Pair<Chunk> pairs[kInFlight];
-#pragma unroll
-      for (std::uint32_t k = 0; k < kInFlight; ++k) {
-        if (chunk + 32 * k < plan.chunks) pairs[k] = load_pair<Chunk>(plan, step, source + 32 * k * chunk_step);
-      }
-#pragma unroll
-      for (std::uint32_t k = 0; k < kInFlight; ++k) {
-        if (chunk + 32 * k >= plan.chunks) break;
-        *reinterpret_cast<Chunk*>(out + 32 * k * Width) = stored<Words>(tile, row, step, pairs[k]);
-      }
-      source += 32 * kInFlight * chunk_step;
-      out += 32 * kInFlight * Width;
+    const auto weight = weight_of<Words>(tile, row, step);
+    Lane lane{tile.values + (step.is(Placement::Store::fill) ? 0 : step.source) + first * chunk_step, 32 * chunk_step,
+              plan.value_pitch, tile.out + row * plan.out_pitch + first * Width};
+    std::uint32_t chunk = first;
+    for (; chunk + 32 * (kInFlight - 1) < plan.chunks; chunk += 32 * kInFlight) {
+      store_chunks<Words, Width, kInFlight>(lane, step, weight);
     }
+    for (; chunk < plan.chunks; chunk += 32) store_chunks<Words, Width, 1>(lane, step, weight);
   }
 }
 
 /// Rows of up to 32 chunks: 2^lane_bits lanes take a row, a chunk each.
-template <class Words, int Width, bool Contiguous>
+template <class Words, int Width, bool Contiguous, int Threads>
 __device__ __forceinline__ void apply_narrow(const AlignPlan& plan, const Tile& tile) {
   using Chunk = typename ChunkOf<Width>::type;
-  constexpr std::uint32_t kInFlight = Width == 16 ? 2 : 4;
+  constexpr std::uint32_t kInFlight = Width == 16 ? 2 : Width == 8 ? 3 : 4;  // what fits the registers
   const std::uint32_t chunk = threadIdx.x & ((1u << plan.lane_bits) - 1);
   if (chunk >= plan.chunks) return;
-  const std::uint32_t row_step = kAlignThreads >> plan.lane_bits;
+  const std::uint32_t row_step = Threads >> plan.lane_bits;
+  const std::uint32_t first = threadIdx.x >> plan.lane_bits;
   const char* const values = tile.values + chunk * (Contiguous ? Width : plan.value_chunk);
   char* const out = tile.out + chunk * Width;
-  for (std::uint32_t row = threadIdx.x >> plan.lane_bits; row < tile.rows; row += kInFlight * row_step) {
+  for (std::uint32_t row = first; row < tile.rows; row += kInFlight * row_step) {
     Step steps[kInFlight];
     Pair<Chunk> pairs[kInFlight];
 #pragma unroll
     for (std::uint32_t k = 0; k < kInFlight; ++k) {
       // Past the end: the last row once more, which costs no branch.
       steps[k] = tile.steps[min(row + k * row_step, tile.rows - 1)];
-      pairs[k] = load_pair<Chunk>(plan, steps[k], values + steps[k].source);
+      load_pair(steps[k], values + steps[k].source, plan.value_pitch, pairs[k]);
     }
 #pragma unroll
     for (std::uint32_t k = 0; k < kInFlight; ++k) {
@@ -206,25 +230,25 @@ __device__ __forceinline__ void apply_narrow(const AlignPlan& plan, const Tile& 
   }
 }
 
-template <class Words, int Width, bool Contiguous>
+template <class Words, int Width, bool Contiguous, int Threads>
 __device__ __forceinline__ void apply_words(const AlignPlan& plan, const Tile& tile) {
-  if (plan.chunks > 32) return apply_wide<Words, Width, Contiguous>(plan, tile);
-  apply_narrow<Words, Width, Contiguous>(plan, tile);
+  if (plan.chunks > 32) return apply_wide<Words, Width, Contiguous, Threads>(plan, tile);
+  apply_narrow<Words, Width, Contiguous, Threads>(plan, tile);
 }
 
 /// Integers and bools are only ever copied or filled, which any kind of word does.
-template <int Width, bool Contiguous>
+template <int Width, bool Contiguous, int Threads = kAlignThreads>
 __device__ __forceinline__ void apply_width(const AlignPlan& plan, const Tile& tile) {
   if constexpr (Width >= 8) {
-    if (plan.dtype == DType::f64) return apply_words<F64Words, Width, Contiguous>(plan, tile);
+    if (plan.dtype == DType::f64) return apply_words<F64Words, Width, Contiguous, Threads>(plan, tile);
   }
   if constexpr (Width >= 4) {
-    if (plan.dtype == DType::f32) return apply_words<F32Words, Width, Contiguous>(plan, tile);
+    if (plan.dtype == DType::f32) return apply_words<F32Words, Width, Contiguous, Threads>(plan, tile);
   }
   if constexpr (Width >= 2) {
-    if (plan.dtype == DType::f16) return apply_words<F16Words, Width, Contiguous>(plan, tile);
+    if (plan.dtype == DType::f16) return apply_words<F16Words, Width, Contiguous, Threads>(plan, tile);
   }
-  apply_words<Bf16Words, Width, Contiguous>(plan, tile);
+  apply_words<Bf16Words, Width, Contiguous, Threads>(plan, tile);
 }
 
 }  // namespace robocache::cuda

@@ -2,10 +2,8 @@
 
 #include "kernels/cuda/align_apply.cuh"
 #include "math/convert.hpp"
-#include "math/quaternion.hpp"
 
-// Step 2 of align, element by element: where the output's dtype is not the samples', where there is scale or bias,
-// slerp.
+// Elements of a dtype that only the call knows.
 namespace robocache::cuda {
 
 /// Calls f.operator()<T>() with the element type of `dtype`; bools are bytes.
@@ -52,6 +50,9 @@ __device__ __forceinline__ C load_element(DType dtype, const char* p) {
   });
 }
 
+/// The same in f64, out of line: where a whole unit is loaded it is not to be repeated for each of its elements.
+__device__ __noinline__ inline double load_f64(DType dtype, const char* p) { return load_element<double>(dtype, p); }
+
 /// Stores a computed value in a float dtype.
 template <class C>
 __device__ __forceinline__ void store_element(DType dtype, char* p, C value) {
@@ -82,19 +83,27 @@ __device__ __noinline__ inline std::int64_t fill_bits(DType dtype, double value)
   });
 }
 
-/// Writes the fill of one element from its repeated bits.
-__device__ __forceinline__ void store_fill(DType dtype, char* p, std::int64_t bits) {
+/// Copies an element as it is.
+__device__ __forceinline__ void copy_element(DType dtype, char* to, const char* from) {
   switch (size_of(dtype)) {
     case 8:
-      *reinterpret_cast<std::int64_t*>(p) = bits;
+      *reinterpret_cast<std::int64_t*>(to) = *reinterpret_cast<const std::int64_t*>(from);
       break;
     case 4:
-      *reinterpret_cast<std::int32_t*>(p) = static_cast<std::int32_t>(bits);
+      *reinterpret_cast<std::int32_t*>(to) = *reinterpret_cast<const std::int32_t*>(from);
+      break;
+    case 2:
+      *reinterpret_cast<std::int16_t*>(to) = *reinterpret_cast<const std::int16_t*>(from);
       break;
     default:
-      *reinterpret_cast<std::int16_t*>(p) = static_cast<std::int16_t>(bits);
+      *to = *from;
       break;
   }
+}
+
+__device__ __forceinline__ void store_fill(DType dtype, char* p, double value) {
+  const std::int64_t bits = fill_bits(dtype, value);
+  copy_element(dtype, p, reinterpret_cast<const char*>(&bits));
 }
 
 template <class C>
@@ -102,68 +111,6 @@ __device__ __forceinline__ C scaled(const AlignStream& stream, std::int64_t colu
   if (stream.scale != nullptr) value = value * static_cast<C>(__ldg(stream.scale + column));
   if (stream.bias != nullptr) value = value + static_cast<C>(__ldg(stream.bias + column));
   return value;
-}
-
-/// One thread for each element; C is the type it is computed in.
-template <class C>
-__device__ __forceinline__ void convert_rows(const AlignPlan& plan, const AlignStream& stream, const Tile& tile) {
-  const auto out_size = static_cast<std::int64_t>(size_of(stream.out_dtype));
-  for (std::int64_t i = threadIdx.x; i < tile.rows * stream.columns; i += kAlignThreads) {
-    const std::int64_t row = i / stream.columns;
-    const std::int64_t column = i - row * stream.columns;
-    const Step step = tile.steps[row];
-    char* const out = tile.out + row * plan.out_pitch + column * out_size;
-    if (step.is(Placement::Store::fill)) {
-      store_fill(stream.out_dtype, out, step.source);
-      continue;
-    }
-    const char* source = tile.values + step.source + column * plan.value_chunk;
-    C value = load_element<C>(stream.dtype, source);
-    if (step.is(Placement::Store::blend)) {
-      const C next = load_element<C>(stream.dtype, source + plan.value_pitch);
-      value = value + static_cast<C>(tile.weights[row]) * (next - value);
-    }
-    store_element(stream.out_dtype, out, scaled(stream, column, value));
-  }
-}
-
-__device__ __forceinline__ Quaternion load_quaternion(DType dtype, const char* p, std::int64_t pitch) {
-  Quaternion q;
-  for (int i = 0; i < 4; ++i) q.c[i] = load_element<double>(dtype, p + i * pitch);
-  return q;
-}
-
-/// One thread for each quaternion.
-__device__ __noinline__ inline void slerp_rows(const AlignPlan& plan, const AlignStream& stream, const Tile& tile) {
-  const auto out_size = static_cast<std::int64_t>(size_of(stream.out_dtype));
-  const std::int64_t groups = stream.columns / 4;
-  for (std::int64_t k = threadIdx.x; k < tile.rows * groups; k += kAlignThreads) {
-    const std::int64_t row = k / groups;
-    const std::int64_t column = (k - row * groups) * 4;
-    const Step step = tile.steps[row];
-    char* const out = tile.out + row * plan.out_pitch + column * out_size;
-    if (step.is(Placement::Store::fill)) {
-      for (int i = 0; i < 4; ++i) store_fill(stream.out_dtype, out + i * out_size, step.source);
-      continue;
-    }
-    const char* source = tile.values + step.source + column * plan.value_chunk;
-    Quaternion q = load_quaternion(stream.dtype, source, plan.value_chunk);
-    if (step.is(Placement::Store::blend)) {
-      q = slerp(q, load_quaternion(stream.dtype, source + plan.value_pitch, plan.value_chunk), tile.weights[row]);
-    } else {
-      q = normalized(q);
-    }
-    for (int i = 0; i < 4; ++i) {
-      store_element(stream.out_dtype, out + i * out_size, scaled(stream, column + i, q.c[i]));
-    }
-  }
-}
-
-__device__ __forceinline__ void apply_elements(const AlignPlan& plan, const AlignStream& stream, const Tile& tile) {
-  if (plan.interp == Interp::slerp) return slerp_rows(plan, stream, tile);
-  const bool wide = stream.dtype == DType::f64 || (!is_float(stream.dtype) && stream.out_dtype == DType::f64);
-  if (wide) return convert_rows<double>(plan, stream, tile);
-  convert_rows<float>(plan, stream, tile);
 }
 
 }  // namespace robocache::cuda

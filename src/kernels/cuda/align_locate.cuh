@@ -27,16 +27,16 @@ struct Window {
 };
 
 /// How many of the window's stamps are at or before t. Four ways at a time: the chain of dependent reads is half of a binary
-/// search's. `cache` has kAlignWindow + 1 stamps; the last possible stamp fills it up.
+/// search's. Behind the stamps, cache[count] is the last possible one.
 template <class T>
 __device__ __forceinline__ int at_or_before(const T* cache, int count, T t) {
   int before = 0;
 #pragma unroll 1
-  for (int step = count > 63 ? 256 : 16; step > 0; step /= 4) {
-    const T* probe = cache + before + step - 1;
-    const T first = probe[0];
-    const T second = probe[step];
-    const T third = probe[2 * step];
+  for (int step = count > 255 ? 256 : count > 63 ? 64 : 16; step > 0; step /= 4) {
+    const int at = before + step - 1;
+    const T first = cache[min(at, count)];
+    const T second = cache[min(at + step, count)];
+    const T third = cache[min(at + 2 * step, count)];
     before += (first <= t ? step : 0) + (second <= t ? step : 0) + (third <= t ? step : 0);
   }
   return min(before, count);
@@ -105,50 +105,49 @@ __device__ __forceinline__ Neighbours<T> neighbours(const Window& window, const 
 }
 
 /// One stamp of each thread, evenly over the window.
-template <class T>
+template <int Threads, class T>
 __device__ __forceinline__ T probe(const Stamps<T>& stamps, const Window& window) {
-  const std::int64_t stride = (window.end - window.first + kAlignThreads - 1) / kAlignThreads;
+  const std::int64_t stride = (window.end - window.first + Threads - 1) / Threads;
   return stamps(min(window.first + threadIdx.x * stride, window.end - 1));
 }
 
 /// Narrows the window to the samples that targets in [earliest, latest] need; called by every thread of the block.
-/// `stamp` is the thread's first probe.
-template <class T>
-__device__ __forceinline__ void narrow(const Stamps<T>& stamps, T earliest, T latest, T stamp, Window& window) {
+template <int Threads, class T>
+__device__ __forceinline__ void narrow(const Stamps<T>& stamps, T earliest, T latest, Window& window) {
   while (true) {
+    const T stamp = probe<Threads>(stamps, window);
     const std::int64_t length = window.end - window.first;
-    const std::int64_t stride = (length + kAlignThreads - 1) / kAlignThreads;
+    const std::int64_t stride = (length + Threads - 1) / Threads;
     const bool probes = threadIdx.x * stride < length;
     const int before = __syncthreads_count(probes && stamp <= earliest);
     const int until = __syncthreads_count(probes && stamp <= latest);
     window.end = min(window.end, window.first + until * stride + 1);
     window.first += max(before - 1, 0) * stride;
     if (window.end - window.first <= kAlignWindow || 2 * (window.end - window.first) > length) return;
-    stamp = probe(stamps, window);
   }
 }
 
-/// Copies `count` stamps, `step` bytes apart; called by every thread of the block. All loads leave before the first store.
-template <class T>
-__device__ __forceinline__ void fill_cache(const char* from, std::int64_t step, int count, std::int64_t offset_ns,
-                                           T* cache) {
-  constexpr int kPerThread = (kAlignWindow + 1) / kAlignThreads;
+/// Copies the window's stamps; called by every thread of the block. All loads leave before the first store.
+template <int Threads, class T>
+__device__ __forceinline__ void fill_cache(const Stamps<T>& stamps, const Window& window, T* cache) {
+  constexpr int kPerThread = (kAlignWindow + 1) / Threads;
   constexpr T kLast =
       std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
   const int thread = static_cast<int>(threadIdx.x);
+  const std::int64_t step = window.stride * stamps.row;
+  const char* from = stamps.data + window.first * stamps.row + thread * step;
   T read[kPerThread];
-  from += thread * step;
 #pragma unroll
   for (int k = 0; k < kPerThread; ++k) {
-    read[k] = kLast;
-    if (k * kAlignThreads + thread < count) read[k] = __ldg(reinterpret_cast<const T*>(from));
-    from += kAlignThreads * step;
+    if (k * Threads + thread < window.count) read[k] = __ldg(reinterpret_cast<const T*>(from));
+    from += Threads * step;
   }
 #pragma unroll
   for (int k = 0; k < kPerThread; ++k) {
-    const bool there = k * kAlignThreads + thread < count;
-    cache[k * kAlignThreads + thread] = there ? Clock<T>::shift(read[k], offset_ns) : kLast;
+    const int at = k * Threads + thread;
+    if (at < window.count) cache[at] = Clock<T>::shift(read[k], stamps.offset_ns);
   }
+  if (thread == Threads - 1) cache[window.count] = kLast;
 }
 
 }  // namespace robocache::cuda

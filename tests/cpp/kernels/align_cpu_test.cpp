@@ -57,6 +57,7 @@ Outputs run(Case& c, Isa level, int threads) {
     out.values.emplace_back(static_cast<std::size_t>(c.args.batch * a.out_batch + 1) * size_of(a.out_dtype),
                             kUntouched);
     a.out = out.values.back().data() + size_of(a.out_dtype);
+    a.number = static_cast<std::uint32_t>(c.list.size());
     c.list.push_back(a);
   }
   out.valid.assign(static_cast<std::size_t>(2 * rows * n), kUntouched);

@@ -11,15 +11,16 @@ namespace robocache {
 namespace {
 
 using Real = long double;
+using Quat = Quaternion<double>;
 
-Quaternion random_rotation(std::mt19937& random) {
+Quat random_rotation(std::mt19937& random) {
   std::normal_distribution<double> normal;
-  Quaternion q{{normal(random), normal(random), normal(random), normal(random)}};
+  Quat q{{normal(random), normal(random), normal(random), normal(random)}};
   return normalized(q);
 }
 
 /// q times the rotation by `angle` about a random axis, as w x y z in long double.
-Quaternion turned(std::mt19937& random, const Quaternion& q, Real angle) {
+Quat turned(std::mt19937& random, const Quat& q, Real angle) {
   std::normal_distribution<double> normal;
   Real axis[3] = {normal(random), normal(random), normal(random)};
   const Real length = std::sqrt(axis[0] * axis[0] + axis[1] * axis[1] + axis[2] * axis[2]);
@@ -33,7 +34,7 @@ Quaternion turned(std::mt19937& random, const Quaternion& q, Real angle) {
 }
 
 /// The angle of the rotation from a to b: 2 atan2(|a - b|, |a + b|) of the nearer sign, in long double.
-Real angle_between(const Quaternion& a, const Quaternion& b) {
+Real angle_between(const Quat& a, const Quat& b) {
   Real minus = 0;
   Real plus = 0;
   for (int i = 0; i < 4; ++i) {
@@ -45,7 +46,7 @@ Real angle_between(const Quaternion& a, const Quaternion& b) {
   return 4 * std::atan2(std::sqrt(std::min(minus, plus)), std::sqrt(std::max(minus, plus)));
 }
 
-Real norm(const Quaternion& q) {
+Real norm(const Quat& q) {
   Real sum = 0;
   for (const double c : q.c) sum += static_cast<Real>(c) * c;
   return std::sqrt(sum);
@@ -56,10 +57,10 @@ TEST(Slerp, TurnsInProportion) {
   std::uniform_real_distribution<double> weight(0, 1);
   for (const Real angle : {1e-12L, 1e-8L, 1e-5L, 1.5e-4L, 2.5e-4L, 1e-3L, 0.1L, 1.0L, 2.0L, 3.0L, 3.14159L}) {
     for (int i = 0; i < 500; ++i) {
-      const Quaternion a = random_rotation(random);
-      const Quaternion b = turned(random, a, angle);
+      const Quat a = random_rotation(random);
+      const Quat b = turned(random, a, angle);
       const double w = weight(random);
-      const Quaternion q = slerp(a, b, w);
+      const Quat q = slerp(a, b, w);
       // Of two rotations that are nearly opposite the errors of a and b themselves count more.
       const Real bound = angle > 3.1L ? 1e-10L : 2e-13L;
       ASSERT_NEAR(angle_between(a, q), w * angle, bound) << "angle " << angle << " weight " << w;
@@ -72,8 +73,8 @@ TEST(Slerp, TurnsInProportion) {
 TEST(Slerp, EndsAreTheInputs) {
   std::mt19937 random(5);
   for (int i = 0; i < 1000; ++i) {
-    const Quaternion a = random_rotation(random);
-    const Quaternion b = random_rotation(random);
+    const Quat a = random_rotation(random);
+    const Quat b = random_rotation(random);
     ASSERT_LT(angle_between(slerp(a, b, 0), a), 1e-15);
     ASSERT_LT(angle_between(slerp(a, b, 1), b), 1e-15);
   }
@@ -82,11 +83,11 @@ TEST(Slerp, EndsAreTheInputs) {
 TEST(Slerp, TakesTheShorterArcAndStartsInTheHemisphereOfA) {
   std::mt19937 random(6);
   for (int i = 0; i < 1000; ++i) {
-    const Quaternion a = random_rotation(random);
-    const Quaternion b = turned(random, a, 1.0L);
-    const Quaternion minus_b{{-b.c[0], -b.c[1], -b.c[2], -b.c[3]}};
-    const Quaternion q = slerp(a, b, 0.3);
-    const Quaternion p = slerp(a, minus_b, 0.3);
+    const Quat a = random_rotation(random);
+    const Quat b = turned(random, a, 1.0L);
+    const Quat minus_b{{-b.c[0], -b.c[1], -b.c[2], -b.c[3]}};
+    const Quat q = slerp(a, b, 0.3);
+    const Quat p = slerp(a, minus_b, 0.3);
     for (int k = 0; k < 4; ++k) ASSERT_EQ(q.c[k], p.c[k]);
     ASSERT_GT(dot(a, q), 0);
   }
@@ -94,25 +95,25 @@ TEST(Slerp, TakesTheShorterArcAndStartsInTheHemisphereOfA) {
 
 TEST(Slerp, ContinuesTheArc) {
   std::mt19937 random(7);
-  const Quaternion a = random_rotation(random);
-  const Quaternion b = turned(random, a, 0.25L);
+  const Quat a = random_rotation(random);
+  const Quat b = turned(random, a, 0.25L);
   EXPECT_NEAR(angle_between(a, slerp(a, b, 3)), 0.75L, 1e-14L);
   EXPECT_NEAR(angle_between(b, slerp(a, b, -1)), 0.5L, 1e-14L);
 }
 
 TEST(Slerp, ScaleOfTheInputsDoesNotMatter) {
   std::mt19937 random(8);
-  const Quaternion a = random_rotation(random);
-  const Quaternion b = turned(random, a, 1.0L);
-  const Quaternion big{{a.c[0] * 8, a.c[1] * 8, a.c[2] * 8, a.c[3] * 8}};
+  const Quat a = random_rotation(random);
+  const Quat b = turned(random, a, 1.0L);
+  const Quat big{{a.c[0] * 8, a.c[1] * 8, a.c[2] * 8, a.c[3] * 8}};
   EXPECT_LT(angle_between(slerp(a, b, 0.4), slerp(big, b, 0.4)), 1e-15);
 }
 
 TEST(Slerp, NoRotationGivesNan) {
-  const Quaternion one{{1, 0, 0, 0}};
-  const Quaternion zero{{0, 0, 0, 0}};
-  const Quaternion infinite{{1, std::numeric_limits<double>::infinity(), 0, 0}};
-  for (const Quaternion& bad : {zero, infinite}) {
+  const Quat one{{1, 0, 0, 0}};
+  const Quat zero{{0, 0, 0, 0}};
+  const Quat infinite{{1, std::numeric_limits<double>::infinity(), 0, 0}};
+  for (const Quat& bad : {zero, infinite}) {
     EXPECT_TRUE(std::isnan(normalized(bad).c[0]));
     EXPECT_TRUE(std::isnan(slerp(bad, one, 0.5).c[0]));
     EXPECT_TRUE(std::isnan(slerp(one, bad, 0.5).c[3]));

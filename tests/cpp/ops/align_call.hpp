@@ -39,6 +39,9 @@ class CaseCall {
     if (check != DataCheck::off) pending.check();
   }
 
+  [[nodiscard]] const std::vector<Stream>& streams() const { return streams_; }
+  [[nodiscard]] Targets targets() const { return {at_, origin_}; }
+
   [[nodiscard]] Expected read(std::size_t stream) const {
     Expected got;
     std::size_t which = form_.split ? stream : 0;
@@ -106,6 +109,11 @@ class CaseCall {
     stream.max_gap_ns = s.max_gap_ns;
     stream.max_age_ns = s.max_age_ns;
     stream.offset_ns = s.offset_ns;
+    stream.runs = s.runs;
+    stream.missing = s.missing;
+    stream.quaternion = s.quaternion;
+    if (!s.mask.empty())
+      stream.mask = arrays_.make(stamps, DType::boolean, [&](std::size_t i) { return Real(s.mask[i]); });
     if (!s.lengths.empty()) stream.lengths = arrays_.list(s.lengths, form_.index);
     if (!s.offsets.empty()) stream.offsets = arrays_.list(s.offsets, form_.index);
     if (!s.rows.empty()) stream.rows = arrays_.list(s.rows, form_.index);

@@ -251,6 +251,24 @@ TEST(AlignFrontDoor, SaysWhatWasGivenAndWhatIsExpected) {
   bad = good;
   bad.stamps.device = {DeviceKind::cuda, 0};
   refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].stamps", "cuda:0", "cpu"});
+  const auto mask = [&](std::initializer_list<std::int64_t> sizes) { return Tensor(&stamp, DType::boolean, sizes); };
+  bad = good;
+  bad.mask = mask({2, 4});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].mask", "[2, 4]", "[B=2, S=3]"});
+  bad.mask = mask({4});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].mask", "[4]", "[S=3]"});
+  bad.mask = f32({2, 3});
+  refuses(bad, i64({2, 1}), f32({2, 1, 4}), {"streams[0].mask", "float32", "bool"});
+  const auto refuses_runs = [&](const std::vector<ColumnRun>& runs, const std::vector<std::string>& says) {
+    Stream stream = good;
+    stream.runs = runs;
+    refuses(stream, i64({2, 1}), f32({2, 1, 4}), says);
+  };
+  refuses_runs({{Interp::linear, 3}}, {"3 columns", "4"});
+  refuses_runs({{Interp::linear, 3}, {Interp::hold, 2}}, {"5 columns", "4"});
+  refuses_runs({{Interp::linear, 5}, {Interp::hold, -1}}, {"-1"});
+  refuses_runs({{Interp::hold, 1}, {Interp::slerp, 3}}, {"multiple of 4", "slerp"});
+  refuses_runs({{Interp::se3, 4}}, {"multiple of 7", "se3"});
   Tensor strided = f32({2, 1, 4});
   strided.strides[2] = 2;
   refuses(good, i64({2, 1}), strided, {"out", "columns"});

@@ -1,0 +1,9 @@
+#include "kernels/cuda/align_curves.cuh"
+
+namespace robocache::cuda {
+
+template void launch_align_curves<double>(const AlignParameters<4>&, std::uint32_t, void*);
+template void launch_align_curves<double>(const AlignParameters<16>&, std::uint32_t, void*);
+template void launch_align_curves<double>(const AlignParameters<64>&, std::uint32_t, void*);
+
+}  // namespace robocache::cuda
