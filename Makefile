@@ -60,10 +60,11 @@ install: $(VENV)/.have-robocache  ## Build the Python package and install it int
 demo: $(VENV)/.have-robocache  ## Align a simulated robot log, or a real one: make demo DATA=path
 	$(VENV)/bin/python examples/python/demo.py $(if $(DATA),--data '$(DATA)')
 
-bench: $(VENV)/.have-robocache  ## Benchmarks beside their peers, as JSON in build/results
+bench: $(VENV)/.have-test $(VENV)/.have-robocache  ## Benchmarks beside their peers: build/results/bench.json, .html
 	cmake -S . -B $(BUILD)/package -DROBOCACHE_BENCHMARKS=ON >/dev/null
 	cmake --build $(BUILD)/package
-	PYTHON=python tools/bench.sh $(BUILD)/package/benchmarks $(BUILD)/results
+	robocache-bench run --cpp $(BUILD)/package/benchmarks -o $(BUILD)/results/bench.json $(BENCH)
+	robocache-bench report $(BUILD)/results/bench.json -o $(BUILD)/results/bench.html
 
 # --- Tests ------------------------------------------------------------------------------------------------------------
 
