@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -69,14 +70,13 @@ class Call {
   AlignResult run(std::optional<DType> dtype, const nb::object& given, bool marks, DataCheck when) {
     AlignResult result;
     choose_outputs(dtype, given, result);
-    if (marks) {
-      const auto shape = inputs_.result_shape(static_cast<std::int64_t>(inputs_.streams().size()));
-      wanted_.push_back({shape, DType::boolean});
-      wanted_.push_back({shape, DType::i64});
-    }
     Tensor valid;
     Tensor age_ns;
-    make_results(marks, result, valid, age_ns);
+    if (marks) {
+      const auto shape = inputs_.result_shape(static_cast<std::int64_t>(inputs_.streams().size()));
+      valid = make(shape, DType::boolean, result.valid);
+      age_ns = make(shape, DType::i64, result.age_ns);
+    }
     Context ctx;
     ctx.stream = inputs_.cuda_stream();
     {
@@ -94,20 +94,10 @@ class Call {
   }
 
  private:
-  /// Makes what is wanted: the outputs, unless they were given, and the marks.
-  void make_results(bool marks, AlignResult& result, Tensor& valid, Tensor& age_ns) {
-    std::vector<Fresh> made = new_arrays(like_, wanted_, inputs_.device(), inputs_.cuda_stream());
-    auto next = made.begin();
-    const auto take = [&](nb::object& array) {
-      array = std::move(next->array);
-      return inputs_.complete((next++)->view, "out");
-    };
-    if (outputs_.empty()) {
-      for (nb::object& array : result.out) outputs_.push_back(take(array));
-    }
-    if (!marks) return;
-    valid = take(result.valid);
-    age_ns = take(result.age_ns);
+  Tensor make(std::span<const std::int64_t> shape, DType dtype, nb::object& array) {
+    Fresh fresh = new_array(like_, shape, dtype, inputs_.device(), inputs_.cuda_stream());
+    array = std::move(fresh.array);
+    return inputs_.complete(fresh.view, "out");
   }
 
   void choose_outputs(std::optional<DType> dtype, const nb::object& given, AlignResult& result) {
@@ -126,7 +116,7 @@ class Call {
     result.out.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
       const DType made = dtype.value_or(inputs_.streams()[i].values.dtype);
-      wanted_.push_back({inputs_.result_shape(result.joined ? all : result.columns[i]), made});
+      outputs_.push_back(make(inputs_.result_shape(result.joined ? all : result.columns[i]), made, result.out[i]));
     }
   }
 
@@ -173,7 +163,6 @@ class Call {
   nb::object like_;
   AlignInputs inputs_;
   std::vector<Tensor> outputs_;
-  std::vector<Wanted> wanted_;
 };
 
 AlignResult align_arrays(const nb::object& streams, const nb::object& at, const nb::object& dtype,

@@ -68,12 +68,6 @@ Tensor view_of(const DLTensor& t, std::string_view op, const Subject& subject) {
   return view;
 }
 
-/// What an exception says, without the traces that some libraries append.
-std::string first_line(const nb::python_error& error) {
-  const auto text = nb::cast<std::string>(nb::str(error.value()));
-  return text.substr(0, text.find('\n'));
-}
-
 [[noreturn]] void reject_dtype(nb::handle array, std::string_view op, const Subject& subject) {
   const auto dtype = nb::cast<std::string>(nb::str(nb::getattr(array, "dtype", nb::str("unknown"))));
   const bool calendar = dtype.find("datetime64") != std::string::npos;
@@ -200,6 +194,11 @@ Borrowed borrow_buffer(nb::handle array, std::string_view op, const Subject& sub
 }
 
 }  // namespace
+
+std::string first_line(const nb::python_error& error) {
+  const auto text = nb::cast<std::string>(nb::str(error.value()));
+  return text.substr(0, text.find('\n'));
+}
 
 std::string class_name(nb::handle object) { return nb::cast<std::string>(nb::str(object.type().attr("__name__"))); }
 

@@ -63,6 +63,9 @@ Borrowed borrow(nb::handle array, std::string_view op, const Subject& subject, v
 /// "ndarray", "Tensor": what errors call a thing.
 std::string class_name(nb::handle object);
 
+/// What an exception says, without the traces that some libraries append.
+std::string first_line(const nb::python_error& error);
+
 /// The stream that the library of `array` works on, for arrays on CUDA device `index`.
 void* current_stream(nb::handle array, int index);
 

@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "core/build.hpp"
+#include "cuda/device_guard.hpp"
 #include "dlpack.hpp"
 #include "robocache/error.hpp"
 #include "robocache/memory.hpp"
@@ -13,12 +15,6 @@ namespace robocache::python {
 using namespace dlpack;
 
 namespace {
-
-/// The small CUDA results of one call share a block: having torch make and free one is a tenth of the host time of a
-/// call with three streams (H200). The block lives until the last of them dies, so large results stay apart; the time
-/// of those is in their bytes.
-constexpr std::int64_t kSharedBytes = 1 << 20;
-constexpr std::int64_t kSharedAlignment = 512;  ///< that of torch's own blocks
 
 Tensor contiguous(void* data, std::span<const std::int64_t> shape, DType dtype, Device device) {
   Tensor view(data, dtype, {}, device);
@@ -67,23 +63,20 @@ DLTensor describe(Tensor& view) {
   return {view.data, {kind, view.device.index}, view.rank, to_dlpack(view.dtype), view.shape, view.strides, 0};
 }
 
-/// A DLPack tensor of memory that `owner` keeps alive.
-DLManagedTensorVersioned* lend(std::shared_ptr<void> owner, const Tensor& view) {
+/// A DLPack tensor of a block, which it keeps alive.
+DLManagedTensorVersioned* lend(std::shared_ptr<Block> block) {
   struct Lent {
     DLManagedTensorVersioned tensor;
-    Tensor view;
-    std::shared_ptr<void> owner;
+    std::shared_ptr<Block> block;
   };
-  auto* lent = new Lent{{}, view, std::move(owner)};
+  auto* lent = new Lent{{}, std::move(block)};
   lent->tensor = {{1, 0},
                   lent,
                   [](DLManagedTensorVersioned* self) { delete static_cast<Lent*>(self->manager_ctx); },
                   0,
-                  describe(lent->view)};
+                  describe(lent->block->view())};
   return &lent->tensor;
 }
-
-DLManagedTensorVersioned* lend(const std::shared_ptr<Block>& block) { return lend(block, block->view()); }
 
 const char* format_of(DType dtype) {
   switch (dtype) {
@@ -136,71 +129,64 @@ int get_buffer(PyObject* exporter, Py_buffer* buffer, int /*flags*/) {
   return 0;
 }
 
-/// CUDA memory from torch's own allocator.
-DLManagedTensorVersioned* allocate(const DLPackExchangeAPI& api, std::span<const std::int64_t> shape, DType dtype,
-                                   Device device) {
-  DLTensor prototype{nullptr,
-                     {kDLCUDA, device.index},
-                     static_cast<std::int32_t>(shape.size()),
-                     to_dlpack(dtype),
-                     const_cast<std::int64_t*>(shape.data()),
-                     nullptr,
-                     0};
-  std::string message;
-  const auto note = [](void* text, const char* kind, const char* what) {
-    *static_cast<std::string*>(text) = std::string(kind) + ": " + what;
-  };
-  DLManagedTensorVersioned* managed = nullptr;
-  if (api.managed_tensor_allocator(&prototype, &managed, &message, note) == 0) return managed;
-  if (PyErr_Occurred() != nullptr) throw nb::python_error();
-  message = message.substr(0, message.find('\n'));  // torch appends a trace
-  if (message.find("out of memory") == std::string::npos) throw CudaError(message);
-  throw OutOfMemory(message);
+nb::tuple to_tuple(const std::int64_t* sizes, std::int32_t count) {
+  nb::object tuple = nb::steal(PyTuple_New(count));
+  for (std::int32_t i = 0; i < count; ++i) PyTuple_SET_ITEM(tuple.ptr(), i, PyLong_FromLongLong(sizes[i]));
+  return nb::borrow<nb::tuple>(tuple);
 }
 
-std::byte* data_of(const DLManagedTensorVersioned& managed) {
-  return static_cast<std::byte*>(managed.dl_tensor.data) + managed.dl_tensor.byte_offset;
+/// What torch's own compiled code makes CUDA tensors with: a third of the host time of torch.empty, and all that stands
+/// between a call and its kernel. Null where this torch has no such function.
+nb::handle torch_empty_strided() {
+  static const nb::handle function = [] {
+    nb::object found = nb::module_::import_("torch").attr("_C");
+    for (const char* name : {"_dynamo", "guards", "_empty_strided_cuda"}) found = nb::getattr(found, name, nb::none());
+    return found.is_none() ? nb::handle() : found.release();
+  }();
+  return function;
 }
 
-/// `managed` as an array of the library of `api`, which then owns it.
-Fresh wrap(const DLPackExchangeAPI& api, DLManagedTensorVersioned* managed, const Tensor& view) {
-  void* object = nullptr;
-  if (api.managed_tensor_to_py_object_no_sync(managed, &object) != 0) throw nb::python_error();
-  return {nb::steal(static_cast<PyObject*>(object)), view};
+nb::handle torch_dtype(DType dtype) {
+  static nb::handle known[static_cast<std::size_t>(DType::boolean) + 1];
+  nb::handle& found = known[static_cast<std::size_t>(dtype)];
+  if (!found.is_valid()) found = nb::getattr(nb::module_::import_("torch"), std::string(name(dtype)).c_str()).release();
+  return found;
 }
 
-Fresh from_torch(const DLPackExchangeAPI& api, std::span<const std::int64_t> shape, DType dtype, Device device,
-                 void* stream) {
-  if (device.kind == DeviceKind::cpu) {
-    const auto block = std::make_shared<Block>(shape, dtype, device, stream);
-    return wrap(api, lend(block), block->view());
+/// Uninitialised CUDA memory as an array of the library of `like`, from that library's own allocator: it knows which
+/// streams still use a block (torch's record_stream), and which blocks a graph owns.
+nb::object empty_cuda(nb::handle like, const Tensor& wanted) {
+  const nb::tuple sizes = to_tuple(wanted.shape, wanted.rank);
+  if constexpr (build::cuda) {
+    if (array_type(like).library == Library::torch && torch_empty_strided().is_valid()) {
+      const cuda::DeviceGuard guard(wanted.device.index);
+      return torch_empty_strided()(sizes, to_tuple(wanted.strides, wanted.rank), torch_dtype(wanted.dtype));
+    }
   }
-  DLManagedTensorVersioned* managed = allocate(api, shape, dtype, device);
-  return wrap(api, managed, contiguous(data_of(*managed), shape, dtype, device));
+  const std::string_view dtype = name(wanted.dtype);
+  return nb::module_::import_("robocache._frameworks").attr("empty")(like, sizes, nb::str(dtype.data(), dtype.size()));
 }
 
-/// What a result takes of a shared block; more than kSharedBytes: too much.
-std::int64_t shared_bytes(const Wanted& result) {
-  auto bytes = static_cast<std::int64_t>(size_of(result.dtype));
-  if (std::ranges::find(result.shape, 0) != result.shape.end()) return 0;
-  for (std::int64_t size : result.shape) bytes *= size;  // refuse_overflow() has seen them
-  if (bytes > kSharedBytes) return kSharedBytes + 1;
-  return (bytes + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
-}
-
-std::vector<Fresh> share_block(const DLPackExchangeAPI& api, std::span<const Wanted> results, std::int64_t bytes,
-                               Device device) {
-  const std::shared_ptr<DLManagedTensorVersioned> block(allocate(api, {&bytes, 1}, DType::u8, device),
-                                                        [](DLManagedTensorVersioned* self) { self->deleter(self); });
-  std::vector<Fresh> made;
-  made.reserve(results.size());
-  std::byte* data = data_of(*block);
-  for (const Wanted& result : results) {
-    const Tensor view = contiguous(data, result.shape, result.dtype, device);
-    made.push_back(wrap(api, lend(block, view), view));
-    data += shared_bytes(result);
+/// empty_cuda() with running out of memory as OutOfMemory.
+nb::object allocate_cuda(nb::handle like, const Tensor& wanted) {
+  try {
+    return empty_cuda(like, wanted);
+  } catch (nb::python_error& error) {
+    const std::string message = first_line(error);
+    if (message.find("out of memory") == std::string::npos) throw;
+    throw OutOfMemory(message);
   }
-  return made;
+}
+
+/// Where the elements of a new CUDA array are.
+void* data_of(const ArrayType& type, nb::handle array, void* stream) {
+  if (type.api == nullptr) {
+    Loans loans;  // the array itself keeps its memory
+    return borrow(array, "align", "the result", stream, loans).view.data;
+  }
+  DLTensor found;
+  if (type.api->dltensor_from_py_object_no_sync(array.ptr(), &found) != 0) throw nb::python_error();
+  return static_cast<std::byte*>(found.data) + found.byte_offset;
 }
 
 /// Throws OutOfMemory for a result that no address space holds.
@@ -223,37 +209,20 @@ void refuse_overflow(std::span<const std::int64_t> shape, DType dtype) {
 Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream) {
   refuse_overflow(shape, dtype);
   const ArrayType& type = array_type(like);
-  if (type.api != nullptr) return from_torch(*type.api, shape, dtype, device, stream);
   if (device.kind == DeviceKind::cuda && type.library != Library::jax) {
-    // cupy and old torch: their own allocators know which streams still use a block.
-    nb::list sizes;
-    for (std::int64_t size : shape) sizes.append(size);
-    const nb::object empty = nb::module_::import_("robocache._frameworks").attr("empty");
-    const std::string_view dtype_name = name(dtype);
-    nb::object array = empty(like, nb::tuple(sizes), nb::str(dtype_name.data(), dtype_name.size()));
-    Loans loans;  // the array itself keeps its memory
-    const Tensor view = borrow(array, "align", "the result", stream, loans).view;
+    Tensor view = contiguous(nullptr, shape, dtype, device);
+    nb::object array = allocate_cuda(like, view);
+    view.data = data_of(type, array, stream);
     return {std::move(array), view};
   }
-  Memory memory{std::make_shared<Block>(shape, dtype, device, stream)};
-  const Tensor view = memory.block->view();
-  return {nb::cast(std::move(memory)), view};
-}
-
-std::vector<Fresh> new_arrays(nb::handle like, std::span<const Wanted> results, Device device, void* stream) {
-  const ArrayType& type = array_type(like);
-  if (type.api != nullptr && device.kind == DeviceKind::cuda && results.size() > 1) {
-    std::int64_t bytes = 0;
-    for (const Wanted& result : results) {
-      refuse_overflow(result.shape, result.dtype);
-      bytes += shared_bytes(result);
-    }
-    if (bytes <= kSharedBytes) return share_block(*type.api, results, bytes, device);
+  auto block = std::make_shared<Block>(shape, dtype, device, stream);
+  const Tensor view = block->view();
+  if (type.api != nullptr) {
+    void* object = nullptr;
+    if (type.api->managed_tensor_to_py_object_no_sync(lend(std::move(block)), &object) != 0) throw nb::python_error();
+    return {nb::steal(static_cast<PyObject*>(object)), view};
   }
-  std::vector<Fresh> made;
-  made.reserve(results.size());
-  for (const Wanted& result : results) made.push_back(new_array(like, result.shape, result.dtype, device, stream));
-  return made;
+  return {nb::cast(Memory{std::move(block)}), view};
 }
 
 nb::object deliver(nb::handle like, nb::object array) {

@@ -3,7 +3,6 @@
 #include <nanobind/nanobind.h>
 
 #include <span>
-#include <vector>
 
 #include "array.hpp"
 #include "robocache/tensor.hpp"
@@ -18,16 +17,9 @@ struct Fresh {
 };
 
 /// Uninitialised memory on `device` for a result in the library of `like`. CPU memory comes from host_memory(), so that
-/// large results recycle their pages; CUDA memory comes from torch's own allocator where it can be asked in C.
+/// large results recycle their pages; CUDA memory from the allocator of that library, which record_stream and graphs rely
+/// on. Throws OutOfMemory.
 Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream);
-
-struct Wanted {
-  std::vector<std::int64_t> shape;
-  DType dtype;
-};
-
-/// new_array() for all results of a call: small ones of torch on CUDA share one block.
-std::vector<Fresh> new_arrays(nb::handle like, std::span<const Wanted> results, Device device, void* stream);
 
 /// The finished result as an array of the library of `like`. After the operator has run: jax may copy.
 nb::object deliver(nb::handle like, nb::object array);
