@@ -85,17 +85,17 @@ class Call {
                              : resample(inputs_.streams()[0], inputs_.targets(), outputs_[0], when, ctx);
       if (inputs_.unordered()) inputs_.wait();
     }
-    for (nb::object& array : result.out) array = deliver(like_, std::move(array));
+    for (nb::object& array : result.out) array = deliver(op_, like_, std::move(array));
     if (marks) {
-      result.valid = deliver(like_, std::move(result.valid));
-      result.age_ns = deliver(like_, std::move(result.age_ns));
+      result.valid = deliver(op_, like_, std::move(result.valid));
+      result.age_ns = deliver(op_, like_, std::move(result.age_ns));
     }
     return result;
   }
 
  private:
   Tensor make(std::span<const std::int64_t> shape, DType dtype, nb::object& array) {
-    Fresh fresh = new_array(like_, shape, dtype, inputs_.device(), inputs_.cuda_stream());
+    Fresh fresh = new_array(op_, like_, shape, dtype, inputs_.device(), inputs_.cuda_stream());
     array = std::move(fresh.array);
     return inputs_.complete(fresh.view, "out");
   }
@@ -143,12 +143,7 @@ class Call {
       result.out.push_back(given);
     }
     for (const nb::object& array : result.out) {
-      const Tensor view = inputs_.borrow_output(array);
-      if (dtype.has_value() && view.dtype != *dtype) {
-        throw InvalidArgument(std::string(op_) + ": out is " + std::string(name(view.dtype)) +
-                              ", expected dtype=" + std::string(name(*dtype)));
-      }
-      outputs_.push_back(inputs_.complete(view, "out"));
+      outputs_.push_back(inputs_.complete(inputs_.borrow_output(array, dtype), "out"));
     }
   }
 
@@ -168,7 +163,7 @@ class Call {
 AlignResult align_arrays(const nb::object& streams, const nb::object& at, const nb::object& dtype,
                          const nb::object& out, std::string_view check) {
   std::vector<nb::object> list = stream_list("align", streams);
-  return Call("align", std::move(list), at).run(to_dtype_option(dtype), out, true, to_check("align", check));
+  return Call("align", std::move(list), at).run(to_dtype_option("align", dtype), out, true, to_check("align", check));
 }
 
 nb::object resample_array(PyStream stream, const nb::object& at, const nb::object& out, std::string_view check) {
@@ -202,8 +197,8 @@ void bind_align(nb::module_& m) {
          std::int64_t offset_ns, nb::object lengths, nb::object offsets, nb::object mask, std::string_view missing,
          std::string_view quaternion, const nb::object& name, const nb::object& out, std::string_view check) {
         return resample_array(
-            PyStream(std::move(values), std::move(stamps), interp, outside, max_gap_ns, max_age_ns, offset_ns,
-                     std::move(lengths), std::move(offsets), std::move(mask), missing, quaternion, name),
+            PyStream("resample", std::move(values), std::move(stamps), interp, outside, max_gap_ns, max_age_ns,
+                     offset_ns, std::move(lengths), std::move(offsets), std::move(mask), missing, quaternion, name),
             at, out, check);
       },
       nb::arg("values").none(), nb::arg("stamps").none(), nb::arg("at").none(), nb::kw_only(),

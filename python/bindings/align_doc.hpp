@@ -45,7 +45,7 @@ lengths : int array [B], optional
 offsets : int array [B+1], optional
     Row b is the samples offsets[b] .. offsets[b+1]-1 of packed values [N, D].
 mask : bool array [B, S] or [S]; with `offsets` [N], optional
-    False: the sample is missing.
+    False: the sample is missing. Other dtypes are refused; ``.view(bool)`` makes one of bytes 0 and 1.
 missing : {'propagate', 'skip', 'hold'}
     What stands for samples that are missing: masked, or (with 'skip' and 'hold') NaN in their column, quaternion
     or pose. 'propagate': NaN (0 for integers). 'skip': the nearest samples present on either side. 'hold': the

@@ -17,6 +17,8 @@ namespace robocache::python {
 
 namespace {
 
+constexpr const char* kOp = "align_gradient";
+
 constexpr const char* kSignature =
     "def align_gradient(streams: collections.abc.Sequence[Stream] | Stream, at: typing.Any, grad_out: typing.Any, *, "
     "out: typing.Any = None, wanted: collections.abc.Sequence[bool] | None = None, "
@@ -66,7 +68,7 @@ std::vector<nb::object> listed(nb::handle arrays) {
 class Call {
  public:
   Call(const std::vector<nb::object>& streams, const nb::object& at)
-      : like_(nb::inst_ptr<PyStream>(streams.at(0))->values), inputs_("align_gradient", pointers(streams), at, true) {}
+      : like_(nb::inst_ptr<PyStream>(streams.at(0))->values), inputs_(kOp, pointers(streams), at, true) {}
 
   nb::list run(const std::vector<nb::object>& streams, nb::handle grad_out, nb::handle out,
                const std::optional<std::vector<bool>>& wanted, DataCheck when) {
@@ -74,15 +76,14 @@ class Call {
     const std::vector<ConstTensor> upstream = borrow_all(held[0], "grad_out");
     const std::vector<ConstTensor> written = borrow_all(held[1], "out");
     if (wanted.has_value() && wanted->size() != streams.size()) {
-      throw InvalidArgument("align_gradient: wanted has " + std::to_string(wanted->size()) +
+      throw InvalidArgument(std::string(kOp) + ": wanted has " + std::to_string(wanted->size()) +
                             " items, expected one for each of the " + std::to_string(streams.size()) + " streams");
     }
     std::vector<nb::object> arrays(streams.size(), nb::none());
     std::vector<Tensor> gradients(streams.size());
     for (std::size_t i = 0; i < streams.size(); ++i) {
       const bool floats = is_float(inputs_.streams()[i].values.dtype);
-      if (wanted.has_value() ? (*wanted)[i] : floats)
-        gradients[i] = make(*nb::inst_ptr<PyStream>(streams[i]), i, arrays[i]);
+      if (wanted.has_value() ? (*wanted)[i] : floats) gradients[i] = make(i, arrays[i]);
     }
     {
       const nb::gil_scoped_release release;
@@ -91,7 +92,7 @@ class Call {
       if (inputs_.unordered()) inputs_.wait();
     }
     nb::list result;
-    for (nb::object& array : arrays) result.append(array.is_none() ? array : deliver(like_, std::move(array)));
+    for (nb::object& array : arrays) result.append(array.is_none() ? array : deliver(kOp, like_, std::move(array)));
     return result;
   }
 
@@ -110,9 +111,9 @@ class Call {
     return views;
   }
 
-  Tensor make(const PyStream& stream, std::size_t i, nb::object& array) {
-    const ConstTensor values = inputs_.borrow_input(stream.values, "values");
-    Fresh fresh = new_array(like_, values.sizes(), values.dtype, inputs_.device(), inputs_.cuda_stream());
+  Tensor make(std::size_t i, nb::object& array) {
+    Fresh fresh = new_array(kOp, like_, inputs_.values_shape(i), inputs_.streams()[i].values.dtype, inputs_.device(),
+                            inputs_.cuda_stream());
     array = std::move(fresh.array);
     return inputs_.complete_values(fresh.view, i);
   }
@@ -123,16 +124,16 @@ class Call {
 
 nb::list align_gradient_arrays(const nb::object& streams, const nb::object& at, nb::handle grad_out, nb::handle out,
                                const std::optional<std::vector<bool>>& wanted, std::string_view check) {
-  const std::vector<nb::object> list = stream_list("align_gradient", streams);
-  return Call(list, at).run(list, grad_out, out, wanted, to_check("align_gradient", check));
+  const std::vector<nb::object> list = stream_list(kOp, streams);
+  return Call(list, at).run(list, grad_out, out, wanted, to_check(kOp, check));
 }
 
 }  // namespace
 
 void bind_align_gradient(nb::module_& m) {
-  m.def("align_gradient", &align_gradient_arrays, nb::arg("streams").none(), nb::arg("at").none(),
-        nb::arg("grad_out").none(), nb::kw_only(), nb::arg("out") = nb::none(), nb::arg("wanted") = nb::none(),
-        nb::arg("check") = "auto", nb::sig(kSignature), kDoc);
+  m.def(kOp, &align_gradient_arrays, nb::arg("streams").none(), nb::arg("at").none(), nb::arg("grad_out").none(),
+        nb::kw_only(), nb::arg("out") = nb::none(), nb::arg("wanted") = nb::none(), nb::arg("check") = "auto",
+        nb::sig(kSignature), kDoc);
 }
 
 }  // namespace robocache::python

@@ -105,6 +105,7 @@ ConstTensor AlignInputs::borrow_input(nb::handle array, const Subject& subject) 
 
 void AlignInputs::add_axes(Stream& stream, std::size_t i, const char* list, int clock_rank) {
   ConstTensor& values = stream.values;
+  value_ranks_.push_back(values.rank);
   if (!values.given()) return;
   if (values.rank == clock_rank) {
     insert_axis(values, values.rank, 1);  // [S] -> [S, 1], [B, S] -> [B, S, 1]
@@ -141,6 +142,13 @@ View AlignInputs::complete(View view, std::string_view subject) const {
 template Tensor AlignInputs::complete(Tensor view, std::string_view subject) const;
 template ConstTensor AlignInputs::complete(ConstTensor view, std::string_view subject) const;
 
+std::span<const std::int64_t> AlignInputs::values_shape(std::size_t i) const {
+  const ConstTensor& values = streams_[i].values;
+  const int columns = value_ranks_[i] == streams_[i].stamps.rank ? 1 : 0;  // axes that were added
+  const auto rank = static_cast<std::size_t>(value_ranks_[i]);
+  return values.sizes().subspan(values.sizes().size() - static_cast<std::size_t>(columns) - rank, rank);
+}
+
 Tensor AlignInputs::complete_values(Tensor view, std::size_t i) const {
   const Stream& stream = streams_[i];
   if (view.rank == stream.stamps.rank) insert_axis(view, view.rank, 1);
@@ -148,7 +156,7 @@ Tensor AlignInputs::complete_values(Tensor view, std::size_t i) const {
   return view;
 }
 
-Tensor AlignInputs::borrow_output(nb::handle array) {
+Tensor AlignInputs::borrow_output(nb::handle array, std::optional<DType> dtype) {
   const Borrowed borrowed = borrow(array, op_, "out", cuda_stream_, loans_);
   for (int i = 0; i < borrowed.view.rank; ++i) {
     if (borrowed.view.strides[i] == 0 && borrowed.view.shape[i] > 1) {
@@ -158,6 +166,10 @@ Tensor AlignInputs::borrow_output(nb::handle array) {
   }
   if (!borrowed.writable)
     throw InvalidArgument(std::string(op_) + ": out is read-only or a jax array, expected a writable array");
+  if (dtype.has_value() && borrowed.view.dtype != *dtype) {
+    throw InvalidArgument(std::string(op_) + ": out is " + std::string(name(borrowed.view.dtype)) +
+                          ", expected dtype=" + std::string(name(*dtype)));
+  }
   return borrowed.view;
 }
 

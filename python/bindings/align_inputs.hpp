@@ -44,10 +44,12 @@ class AlignInputs {
   /// A result as the operator wants it: [B, T, columns].
   template <class View>
   [[nodiscard]] View complete(View view, std::string_view subject) const;
-  /// An array of the shape that the values of stream i were given in, as the operator wants it: with stride 0 in a batch that they
-  /// do not have.
+  /// The shape that the values of stream i were given in.
+  [[nodiscard]] std::span<const std::int64_t> values_shape(std::size_t i) const;
+  /// An array of that shape as the operator wants it: with stride 0 in a batch that it does not have.
   [[nodiscard]] Tensor complete_values(Tensor view, std::size_t i) const;
-  [[nodiscard]] Tensor borrow_output(nb::handle array);
+  /// An array to be written, of `dtype` where one is asked for.
+  [[nodiscard]] Tensor borrow_output(nb::handle array, std::optional<DType> dtype);
   /// Any other array on the device of the call.
   ConstTensor borrow_input(nb::handle array, const Subject& subject);
 
@@ -67,6 +69,7 @@ class AlignInputs {
   std::string_view op_;
   Loans loans_;
   std::vector<Stream> streams_;
+  std::vector<int> value_ranks_;  ///< as given
   Targets targets_{ConstTensor{}};
   Device device_{};
   void* cuda_stream_ = nullptr;

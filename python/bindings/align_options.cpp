@@ -17,7 +17,7 @@ DataCheck to_check(std::string_view op, std::string_view text) {
   throw InvalidArgument(std::string(op) + ": check is '" + std::string(text) + "', expected 'auto', 'now' or 'off'");
 }
 
-std::optional<DType> to_dtype_option(const nb::object& dtype) {
+std::optional<DType> to_dtype_option(std::string_view op, const nb::object& dtype) {
   if (dtype.is_none()) return std::nullopt;
   nb::object label = dtype;
   if (!nb::isinstance<nb::str>(label)) label = nb::getattr(dtype, "__name__", nb::str(dtype));
@@ -26,7 +26,7 @@ std::optional<DType> to_dtype_option(const nb::object& dtype) {
   for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) {
     if (text == name(static_cast<DType>(i))) return static_cast<DType>(i);
   }
-  throw InvalidArgument("align: dtype is " + text +
+  throw InvalidArgument(std::string(op) + ": dtype is " + text +
                         ", expected float64, float32, float16, bfloat16, an integer type or bool");
 }
 

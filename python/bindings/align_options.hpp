@@ -15,6 +15,6 @@ namespace robocache::python {
 DataCheck to_check(std::string_view op, std::string_view text);
 
 /// A dtype given as a name, or as a numpy, torch or jax dtype object; None is no wish.
-std::optional<DType> to_dtype_option(const nanobind::object& dtype);
+std::optional<DType> to_dtype_option(std::string_view op, const nanobind::object& dtype);
 
 }  // namespace robocache::python

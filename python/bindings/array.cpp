@@ -241,6 +241,7 @@ Borrowed borrow(nb::handle array, std::string_view op, const Subject& subject, v
     }
   } else if (torch) {
     refuse_gradients(array, op, subject);
+    refuse_marked_sign(array, op, subject);
   }
   refuse_traced(type, op, subject);
   if (type.masked) reject(op, subject, "a masked array", "a plain one: the mask would be lost; use .filled()");

@@ -1,6 +1,9 @@
 #include "output.hpp"
 
+#include <nanobind/stl/string_view.h>
+
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <string>
 
@@ -135,15 +138,26 @@ nb::tuple to_tuple(const std::int64_t* sizes, std::int32_t count) {
   return nb::borrow<nb::tuple>(tuple);
 }
 
+/// A function of torch that it does not document, or None where this torch has none such.
+nb::object torch_internal(std::initializer_list<const char*> path) {
+  nb::object found = nb::module_::import_("torch").attr("_C");
+  for (const char* name : path) found = nb::getattr(found, name, nb::none());
+  return found;
+}
+
 /// What torch's own compiled code makes CUDA tensors with: a third of the host time of torch.empty, and all that stands
-/// between a call and its kernel. Null where this torch has no such function.
-nb::handle torch_empty_strided() {
-  static const nb::handle function = [] {
-    nb::object found = nb::module_::import_("torch").attr("_C");
-    for (const char* name : {"_dynamo", "guards", "_empty_strided_cuda"}) found = nb::getattr(found, name, nb::none());
-    return found.is_none() ? nb::handle() : found.release();
-  }();
-  return function;
+/// between a call and its kernel. It takes no device, but allocates on the current one: torch's notion of it, which is not
+/// the runtime's where torch still spares a device its context. Null for another device, and where this torch has no such
+/// function.
+nb::handle torch_empty_strided(int device) {
+  // No initialisers: a thread waits for another's with the GIL in its hands, which that one may need.
+  static nb::handle make, current;
+  if (!make.is_valid()) {
+    current = torch_internal({"_cuda_getDevice"}).release();
+    make = torch_internal({"_dynamo", "guards", "_empty_strided_cuda"}).release();
+  }
+  const bool known = !make.is_none() && !current.is_none();
+  return known && nb::cast<int>(current()) == device ? make : nb::handle();
 }
 
 nb::handle torch_dtype(DType dtype) {
@@ -153,66 +167,68 @@ nb::handle torch_dtype(DType dtype) {
   return found;
 }
 
+nb::object frameworks(const char* function) { return nb::module_::import_("robocache._frameworks").attr(function); }
+
 /// Uninitialised CUDA memory as an array of the library of `like`, from that library's own allocator: it knows which
 /// streams still use a block (torch's record_stream), and which blocks a graph owns.
-nb::object empty_cuda(nb::handle like, const Tensor& wanted) {
+nb::object empty_cuda(std::string_view op, nb::handle like, const Tensor& wanted) {
   const nb::tuple sizes = to_tuple(wanted.shape, wanted.rank);
   if constexpr (build::cuda) {
-    if (array_type(like).library == Library::torch && torch_empty_strided().is_valid()) {
+    if (array_type(like).library == Library::torch) {
+      const nb::handle make = torch_empty_strided(wanted.device.index);
       const cuda::DeviceGuard guard(wanted.device.index);
-      return torch_empty_strided()(sizes, to_tuple(wanted.strides, wanted.rank), torch_dtype(wanted.dtype));
+      if (make.is_valid()) return make(sizes, to_tuple(wanted.strides, wanted.rank), torch_dtype(wanted.dtype));
     }
   }
-  const std::string_view dtype = name(wanted.dtype);
-  return nb::module_::import_("robocache._frameworks").attr("empty")(like, sizes, nb::str(dtype.data(), dtype.size()));
+  return frameworks("empty")(op, like, sizes, name(wanted.dtype));
 }
 
-/// empty_cuda() with running out of memory as OutOfMemory.
-nb::object allocate_cuda(nb::handle like, const Tensor& wanted) {
+/// empty_cuda() with running out of memory as OutOfMemory: torch's is a RuntimeError, cupy's a MemoryError.
+nb::object allocate_cuda(std::string_view op, nb::handle like, const Tensor& wanted) {
   try {
-    return empty_cuda(like, wanted);
+    return empty_cuda(op, like, wanted);
   } catch (nb::python_error& error) {
     const std::string message = first_line(error);
-    if (message.find("out of memory") == std::string::npos) throw;
-    throw OutOfMemory(message);
+    if (!error.matches(PyExc_MemoryError) && message.find("out of memory") == std::string::npos) throw;
+    throw OutOfMemory(std::string(op) + ": " + message);
   }
 }
 
 /// Where the elements of a new CUDA array are.
-void* data_of(const ArrayType& type, nb::handle array, void* stream) {
+void* data_of(std::string_view op, const ArrayType& type, nb::handle array, void* stream) {
   if (type.api == nullptr) {
     Loans loans;  // the array itself keeps its memory
-    return borrow(array, "align", "the result", stream, loans).view.data;
+    return borrow(array, op, "the result", stream, loans).view.data;
   }
   DLTensor found;
   if (type.api->dltensor_from_py_object_no_sync(array.ptr(), &found) != 0) throw nb::python_error();
   return static_cast<std::byte*>(found.data) + found.byte_offset;
 }
 
-/// Throws OutOfMemory for a result that no address space holds.
-void refuse_overflow(std::span<const std::int64_t> shape, DType dtype) {
+/// Throws OutOfMemory for a result that no address space holds, and for an empty one whose strides none does.
+void refuse_overflow(std::string_view op, std::span<const std::int64_t> shape, DType dtype) {
   auto bytes = static_cast<std::int64_t>(size_of(dtype));
   bool overflow = false;
-  bool empty = false;
   for (std::int64_t size : shape) {
-    empty = empty || size == 0;
     overflow = __builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes) || overflow;
   }
-  if (!overflow || empty) return;
+  if (!overflow) return;
   std::string text;
   for (std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  throw OutOfMemory("a result of shape [" + text + "] and " + std::string(name(dtype)) + " is more than 2^63 bytes");
+  throw OutOfMemory(std::string(op) + ": the result is [" + text + "] of " + std::string(name(dtype)) +
+                    ", expected less than 2^63 bytes");
 }
 
 }  // namespace
 
-Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream) {
-  refuse_overflow(shape, dtype);
+Fresh new_array(std::string_view op, nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device,
+                void* stream) {
+  refuse_overflow(op, shape, dtype);
   const ArrayType& type = array_type(like);
   if (device.kind == DeviceKind::cuda && type.library != Library::jax) {
     Tensor view = contiguous(nullptr, shape, dtype, device);
-    nb::object array = allocate_cuda(like, view);
-    view.data = data_of(type, array, stream);
+    nb::object array = allocate_cuda(op, like, view);
+    view.data = data_of(op, type, array, stream);
     return {std::move(array), view};
   }
   auto block = std::make_shared<Block>(shape, dtype, device, stream);
@@ -225,10 +241,9 @@ Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtyp
   return {nb::cast(Memory{std::move(block)}), view};
 }
 
-nb::object deliver(nb::handle like, nb::object array) {
+nb::object deliver(std::string_view op, nb::handle like, nb::object array) {
   if (!nb::isinstance<Memory>(array)) return array;
-  const std::string_view dtype = name(nb::inst_ptr<Memory>(array)->block->view().dtype);
-  return nb::module_::import_("robocache._frameworks").attr("adopt")(like, array, nb::str(dtype.data(), dtype.size()));
+  return frameworks("adopt")(op, like, array, name(nb::inst_ptr<Memory>(array)->block->view().dtype));
 }
 
 void bind_memory(nb::module_& m) {

@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 
 #include <span>
+#include <string_view>
 
 #include "array.hpp"
 #include "robocache/tensor.hpp"
@@ -18,11 +19,12 @@ struct Fresh {
 
 /// Uninitialised memory on `device` for a result in the library of `like`. CPU memory comes from host_memory(), so that
 /// large results recycle their pages; CUDA memory from the allocator of that library, which record_stream and graphs rely
-/// on. Throws OutOfMemory.
-Fresh new_array(nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device, void* stream);
+/// on. Throws OutOfMemory. `op` names the function in errors.
+Fresh new_array(std::string_view op, nb::handle like, std::span<const std::int64_t> shape, DType dtype, Device device,
+                void* stream);
 
 /// The finished result as an array of the library of `like`. After the operator has run: jax may copy.
-nb::object deliver(nb::handle like, nb::object array);
+nb::object deliver(std::string_view op, nb::handle like, nb::object array);
 
 /// Registers the `Memory` type: memory of ours lent through the buffer protocol and DLPack.
 void bind_memory(nb::module_& m);

@@ -18,6 +18,9 @@ namespace robocache::python {
 
 namespace {
 
+/// Plan.apply, as the operator behind it is called everywhere.
+constexpr const char* kApply = "apply_plan";
+
 /// robocache.Plan.
 struct PyPlan {
   PyStream clock;  ///< its values are None
@@ -43,15 +46,16 @@ struct PyPlan {
 
 PyPlan make_plan(PyStream clock, const nb::object& at, std::string_view check) {
   const DataCheck when = to_check("plan", check);
-  AlignInputs inputs("plan", clock, at);
-  PyPlan plan{std::move(clock), inputs.shape(), 0, {}, {}, {}, {}};
+  PyPlan plan{std::move(clock), {}, 0, {}, {}, {}, {}};
+  AlignInputs inputs("plan", plan.clock, at);  // looks into the clock where it stays
+  plan.shape = inputs.shape();
   const nb::object like = plan.clock.stamps;
   const Stream& stream = inputs.streams()[0];
   plan.samples = stream.stamps.rank > 0 ? stream.stamps.shape[stream.stamps.rank - 1] : 0;
   const std::int64_t sizes[] = {static_cast<std::int64_t>(TimeClasses(stream).count()), plan.shape.batch,
                                 plan.shape.targets, 4};
   const auto make = [&](std::span<const std::int64_t> shape, DType dtype, nb::object& array) {
-    Fresh fresh = new_array(like, shape, dtype, inputs.device(), inputs.cuda_stream());
+    Fresh fresh = new_array("plan", like, shape, dtype, inputs.device(), inputs.cuda_stream());
     array = std::move(fresh.array);
     return fresh.view;
   };
@@ -66,7 +70,7 @@ PyPlan make_plan(PyStream clock, const nb::object& at, std::string_view check) {
     plan.pending = robocache::plan(stream, inputs.targets(), steps, valid, age_ns, when, ctx);
     if (inputs.unordered()) inputs.wait();
   }
-  for (nb::object* array : {&plan.steps, &plan.valid, &plan.age_ns}) *array = deliver(like, std::move(*array));
+  for (nb::object* array : {&plan.steps, &plan.valid, &plan.age_ns}) *array = deliver("plan", like, std::move(*array));
   return plan;
 }
 
@@ -77,7 +81,7 @@ void check_classes(const Stream& clock, const Stream& stream) {
   for (const auto& [interp, text] : classes) {
     const bool planned = TimeClasses(clock).has(interp);
     if (planned == TimeClasses(stream).has(interp)) continue;
-    throw InvalidArgument(std::string("apply: interp is ") + (planned ? "no mode of " : "a mode of ") + text +
+    throw InvalidArgument(std::string(kApply) + ": interp is " + (planned ? "no mode of " : "a mode of ") + text +
                           ", expected " + (planned ? "one" : "none") + ", as in the plan; make another plan");
   }
 }
@@ -94,26 +98,26 @@ nb::object apply_plan_to(const PyPlan& plan, nb::object values, const nb::object
                          const nb::object& dtype) {
   PyStream stream = plan.clock;
   stream.values = values;
-  if (!interp.is_none()) stream.set_interp(interp);
-  AlignInputs inputs("apply", stream, plan.shape);
+  if (!interp.is_none()) stream.set_interp(kApply, interp);
+  AlignInputs inputs(kApply, stream, plan.shape);
   const Stream& view = inputs.streams()[0];
   check_classes(plan.clock.options(), view);
   const std::int64_t samples = view.values.shape[view.values.rank - 2];
   if (samples != plan.samples) {
-    throw InvalidArgument("apply: values has " + std::to_string(samples) + " samples, expected " +
+    throw InvalidArgument(std::string(kApply) + ": values has " + std::to_string(samples) + " samples, expected " +
                           std::to_string(plan.samples) + " as the plan's stamps");
   }
   const std::int64_t columns = view.values.shape[view.values.rank - 1];
-  const std::optional<DType> wanted = to_dtype_option(dtype);
+  const std::optional<DType> wanted = to_dtype_option(kApply, dtype);
   nb::object array = out;
   Tensor result;
   if (out.is_none()) {
-    Fresh fresh = new_array(values, inputs.result_shape(columns), wanted.value_or(view.values.dtype), inputs.device(),
-                            inputs.cuda_stream());
+    Fresh fresh = new_array(kApply, values, inputs.result_shape(columns), wanted.value_or(view.values.dtype),
+                            inputs.device(), inputs.cuda_stream());
     array = std::move(fresh.array);
     result = inputs.complete(fresh.view, "out");
   } else {
-    result = inputs.complete(inputs.borrow_output(out), "out");
+    result = inputs.complete(inputs.borrow_output(out, wanted), "out");
   }
   const ConstTensor steps = shared_steps(inputs.borrow_input(plan.steps, "steps"), result.shape[0]);
   Context ctx;
@@ -123,7 +127,7 @@ nb::object apply_plan_to(const PyPlan& plan, nb::object values, const nb::object
     apply_plan(steps, view, result, ctx);
     if (inputs.unordered()) inputs.wait();
   }
-  return deliver(values, std::move(array));
+  return deliver(kApply, values, std::move(array));
 }
 
 }  // namespace
@@ -158,9 +162,10 @@ void bind_plan(nb::module_& m) {
          std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns, std::int64_t offset_ns,
          nb::object lengths, nb::object offsets, nb::object mask, std::string_view missing, const nb::object& name,
          std::string_view check) {
-        return make_plan(PyStream(nb::none(), std::move(stamps), interp, outside, max_gap_ns, max_age_ns, offset_ns,
-                                  std::move(lengths), std::move(offsets), std::move(mask), missing, "xyzw", name),
-                         at, check);
+        return make_plan(
+            PyStream("plan", nb::none(), std::move(stamps), interp, outside, max_gap_ns, max_age_ns, offset_ns,
+                     std::move(lengths), std::move(offsets), std::move(mask), missing, "xyzw", name),
+            at, check);
       },
       nb::arg("stamps").none(), nb::arg("at").none(), nb::kw_only(), nb::arg("interp") = nb::none(),
       nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string_view.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <span>
 #include <utility>
@@ -29,13 +30,13 @@ constexpr std::pair<std::string_view, QuaternionOrder> kOrders[] = {{"xyzw", Qua
                                                                     {"wxyz", QuaternionOrder::wxyz}};
 
 template <class E>
-E to_enum(Names<E> names, const char* member, std::string_view text, const char* also = "") {
+E to_enum(Names<E> names, std::string_view op, const char* member, std::string_view text, const char* also = "") {
   std::string list;
   for (const auto& [known, value] : names) {
     if (text == known) return value;
     list.append(list.empty() ? "'" : ", '").append(known).append("'");
   }
-  throw InvalidArgument(std::string("Stream: ") + member + " is '" + std::string(text) + "', expected " + list + also);
+  throw InvalidArgument(std::string(op) + ": " + member + " is '" + std::string(text) + "', expected " + list + also);
 }
 
 template <class E>
@@ -48,19 +49,19 @@ nb::object name_of(Names<E> names, E wanted) {
 
 constexpr const char* kAlsoInterp = ", None, or a list of (mode, columns)";
 
-Interp to_interp(nb::handle interp) {
+Interp to_interp(std::string_view op, nb::handle interp) {
   if (interp.is_none()) return Interp::automatic;
-  return to_enum<Interp>(kInterps, "interp", nb::cast<std::string_view>(nb::str(interp)), kAlsoInterp);
+  return to_enum<Interp>(kInterps, op, "interp", nb::cast<std::string_view>(nb::str(interp)), kAlsoInterp);
 }
 
-ColumnRun to_run(nb::handle item) {
+ColumnRun to_run(std::string_view op, nb::handle item) {
   const bool pair = nb::isinstance<nb::tuple>(item) || nb::isinstance<nb::list>(item);
   std::int64_t columns = 0;
   if (!pair || nb::len(item) != 2 || !nb::try_cast(item[1], columns)) {
-    throw InvalidArgument("Stream: interp has " + nb::cast<std::string>(nb::repr(item)) +
+    throw InvalidArgument(std::string(op) + ": interp has " + nb::cast<std::string>(nb::repr(item)) +
                           " in its list, expected (mode, columns) as in ('linear', 6)");
   }
-  return {to_interp(nb::object(item[0])), columns};
+  return {to_interp(op, nb::object(item[0])), columns};
 }
 
 nb::object interp_of(Interp interp, const std::vector<ColumnRun>& runs) {
@@ -74,7 +75,7 @@ nb::object limit_or_none(std::int64_t limit_ns) {
   return limit_ns == kNoLimit ? nb::object(nb::none()) : nb::object(nb::int_(limit_ns));
 }
 
-Outside to_outside(nb::handle side) {
+Outside to_outside(std::string_view op, nb::handle side) {
   if (!nb::isinstance<nb::str>(side) && nb::hasattr(side, "__float__")) {
     return {Outside::Policy::fill, nb::cast<double>(nb::float_(side))};
   }
@@ -84,60 +85,87 @@ Outside to_outside(nb::handle side) {
   if (text == "extrapolate") return {Outside::Policy::extrapolate};
   if (text == "error") return {Outside::Policy::error};
   throw InvalidArgument(
-      "Stream: outside is '" + text +
+      std::string(op) + ": outside is '" + text +
       "', expected 'hold', 'nan', 'extrapolate', 'error', a number, or a pair (before, after) of these");
+}
+
+nb::object side_of(const Outside& side) {
+  switch (side.policy) {
+    case Outside::Policy::hold:
+      return nb::str("hold");
+    case Outside::Policy::extrapolate:
+      return nb::str("extrapolate");
+    case Outside::Policy::error:
+      return nb::str("error");
+    case Outside::Policy::fill:
+      break;
+  }
+  return std::isnan(side.value) ? nb::object(nb::str("nan")) : nb::object(nb::float_(side.value));
+}
+
+nb::object outside_of(const PyStream& stream) {
+  const nb::object before = side_of(stream.before);
+  const nb::object after = side_of(stream.after);
+  return before.equal(after) ? before : nb::make_tuple(before, after);
 }
 
 }  // namespace
 
-PyStream::PyStream(nb::object values_, nb::object stamps_, const nb::object& interp, nb::object outside_,
-                   std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns,
-                   std::int64_t offset_ns, nb::object lengths_, nb::object offsets_, nb::object mask_,
-                   std::string_view missing, std::string_view quaternion, const nb::object& name_)
+PyStream::PyStream(std::string_view op, nb::object values_, nb::object stamps_, const nb::object& interp_,
+                   const nb::object& outside, std::optional<std::int64_t> max_gap, std::optional<std::int64_t> max_age,
+                   std::int64_t offset, nb::object lengths_, nb::object offsets_, nb::object mask_,
+                   std::string_view missing_, std::string_view quaternion_, const nb::object& name_)
     : values(std::move(values_)),
       stamps(std::move(stamps_)),
       lengths(std::move(lengths_)),
       offsets(std::move(offsets_)),
       mask(std::move(mask_)),
-      outside(std::move(outside_)) {
+      max_gap_ns(max_gap.value_or(kNoLimit)),
+      max_age_ns(max_age.value_or(kNoLimit)),
+      offset_ns(offset) {
   if (!name_.is_none()) name = nb::cast<std::string>(nb::str(name_));
-  set_interp(interp);
+  set_interp(op, interp_);
   if (nb::isinstance<nb::tuple>(outside) || nb::isinstance<nb::list>(outside)) {
     if (nb::len(outside) != 2) {
-      throw InvalidArgument("Stream: outside has " + std::to_string(nb::len(outside)) +
+      throw InvalidArgument(std::string(op) + ": outside has " + std::to_string(nb::len(outside)) +
                             " items, expected (before, after)");
     }
-    options_.before = to_outside(nb::object(outside[0]));
-    options_.after = to_outside(nb::object(outside[1]));
+    before = to_outside(op, nb::object(outside[0]));
+    after = to_outside(op, nb::object(outside[1]));
   } else {
-    options_.before = options_.after = to_outside(outside);
+    before = after = to_outside(op, outside);
   }
-  options_.max_gap_ns = max_gap_ns.value_or(kNoLimit);
-  options_.max_age_ns = max_age_ns.value_or(kNoLimit);
-  if (options_.max_gap_ns < 0 || options_.max_age_ns < 0) {
-    throw InvalidArgument("Stream: " + std::string(options_.max_gap_ns < 0 ? "max_gap_ns" : "max_age_ns") + " is " +
-                          std::to_string(std::min(options_.max_gap_ns, options_.max_age_ns)) +
-                          ", expected >= 0 or None");
+  if (max_gap_ns < 0 || max_age_ns < 0) {
+    throw InvalidArgument(std::string(op) + ": " + (max_gap_ns < 0 ? "max_gap_ns" : "max_age_ns") + " is " +
+                          std::to_string(std::min(max_gap_ns, max_age_ns)) + ", expected >= 0 or None");
   }
-  options_.offset_ns = offset_ns;
-  options_.missing = to_enum<Missing>(kMissing, "missing", missing);
-  options_.quaternion = to_enum<QuaternionOrder>(kOrders, "quaternion", quaternion);
+  missing = to_enum<Missing>(kMissing, op, "missing", missing_);
+  quaternion = to_enum<QuaternionOrder>(kOrders, op, "quaternion", quaternion_);
 }
 
-void PyStream::set_interp(const nb::object& interp) {
+void PyStream::set_interp(std::string_view op, const nb::object& given) {
   runs.clear();
-  options_.interp = Interp::automatic;
-  if (!nb::isinstance<nb::list>(interp) && !nb::isinstance<nb::tuple>(interp)) {
-    options_.interp = to_interp(interp);
+  interp = Interp::automatic;
+  if (!nb::isinstance<nb::list>(given) && !nb::isinstance<nb::tuple>(given)) {
+    interp = to_interp(op, given);
     return;
   }
-  for (nb::handle item : interp) runs.push_back(to_run(item));
-  if (runs.empty()) throw InvalidArgument("Stream: interp is an empty list, expected (mode, columns) in it");
+  for (nb::handle item : given) runs.push_back(to_run(op, item));
+  if (runs.empty())
+    throw InvalidArgument(std::string(op) + ": interp is an empty list, expected (mode, columns) in it");
 }
 
 Stream PyStream::options() const {
-  Stream stream = options_;
+  Stream stream;
+  stream.interp = interp;
+  stream.before = before;
+  stream.after = after;
+  stream.max_gap_ns = max_gap_ns;
+  stream.max_age_ns = max_age_ns;
+  stream.offset_ns = offset_ns;
+  stream.missing = missing;
   stream.runs = runs;
+  stream.quaternion = quaternion;
   stream.name = name;
   return stream;
 }
@@ -162,45 +190,108 @@ std::vector<nb::object> stream_list(std::string_view op, const nb::object& strea
   return list;
 }
 
+namespace {
+
+/// The streams without their arrays, and those, as PyStream::arrays() has them.
+nb::tuple take_apart(const nb::object& streams) {
+  nb::list options;
+  nb::list arrays;
+  for (const nb::object& given : stream_list("take_apart", streams)) {
+    PyStream bare = *nb::inst_ptr<PyStream>(given);
+    for (nb::object* array : bare.arrays()) {
+      arrays.append(*array);
+      *array = nb::none();
+    }
+    options.append(nb::cast(std::move(bare)));
+  }
+  return nb::make_tuple(options, arrays);
+}
+
+bool made_of(const nb::object& streams, const nb::frozenset& types) {
+  const auto fits = [&](const nb::object* array) { return array->is_none() || types.contains(array->type()); };
+  for (const nb::object& given : stream_list("align", streams)) {
+    if (!std::ranges::all_of(nb::inst_ptr<PyStream>(given)->arrays(), fits)) return false;
+  }
+  return true;
+}
+
+nb::list put_together(const nb::object& options, const nb::list& arrays) {
+  const std::vector<nb::object> bare = stream_list("put_together", options);
+  if (arrays.size() != PyStream::kArrays * bare.size()) {
+    throw InvalidArgument("put_together: arrays is a list of " + std::to_string(arrays.size()) + ", expected " +
+                          std::to_string(PyStream::kArrays * bare.size()));
+  }
+  nb::list streams;
+  std::size_t next = 0;
+  for (const nb::object& each : bare) {
+    PyStream stream = *nb::inst_ptr<PyStream>(each);
+    for (nb::object* array : stream.arrays()) *array = arrays[next++];
+    streams.append(nb::cast(std::move(stream)));
+  }
+  return streams;
+}
+
+}  // namespace
+
 void bind_stream(nb::module_& m) {
   nb::class_<PyStream>(m, "Stream", kStreamDoc)
-      .def(nb::init<nb::object, nb::object, const nb::object&, nb::object, std::optional<std::int64_t>,
-                    std::optional<std::int64_t>, std::int64_t, nb::object, nb::object, nb::object, std::string_view,
-                    std::string_view, const nb::object&>(),
-           nb::arg("values").none(), nb::arg("stamps").none(), nb::kw_only(), nb::arg("interp") = nb::none(),
-           nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),
-           nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
-           nb::arg("mask") = nb::none(), nb::arg("missing") = "propagate", nb::arg("quaternion") = "xyzw",
-           nb::arg("name") = nb::none(), nb::sig(kStreamSignature))
+      .def(
+          "__init__",
+          [](PyStream* self, nb::object values, nb::object stamps, const nb::object& interp, const nb::object& outside,
+             std::optional<std::int64_t> max_gap_ns, std::optional<std::int64_t> max_age_ns, std::int64_t offset_ns,
+             nb::object lengths, nb::object offsets, nb::object mask, std::string_view missing,
+             std::string_view quaternion, const nb::object& name) {
+            new (self)
+                PyStream("Stream", std::move(values), std::move(stamps), interp, outside, max_gap_ns, max_age_ns,
+                         offset_ns, std::move(lengths), std::move(offsets), std::move(mask), missing, quaternion, name);
+          },
+          nb::arg("values").none(), nb::arg("stamps").none(), nb::kw_only(), nb::arg("interp") = nb::none(),
+          nb::arg("outside") = "hold", nb::arg("max_gap_ns") = nb::none(), nb::arg("max_age_ns") = nb::none(),
+          nb::arg("offset_ns") = 0, nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
+          nb::arg("mask") = nb::none(), nb::arg("missing") = "propagate", nb::arg("quaternion") = "xyzw",
+          nb::arg("name") = nb::none(), nb::sig(kStreamSignature))
       .def_ro("values", &PyStream::values, nb::for_getter(nb::sig("def values(self) -> typing.Any")))
       .def_ro("stamps", &PyStream::stamps, nb::for_getter(nb::sig("def stamps(self) -> typing.Any")))
       .def_ro("lengths", &PyStream::lengths, nb::for_getter(nb::sig("def lengths(self) -> typing.Any")))
       .def_ro("offsets", &PyStream::offsets, nb::for_getter(nb::sig("def offsets(self) -> typing.Any")))
       .def_ro("mask", &PyStream::mask, nb::for_getter(nb::sig("def mask(self) -> typing.Any")))
-      .def_ro("outside", &PyStream::outside, nb::for_getter(nb::sig("def outside(self) -> typing.Any")))
       .def_prop_ro(
-          "interp", [](const PyStream& s) { return interp_of(s.options_.interp, s.runs); },
+          "outside", [](const PyStream& s) { return outside_of(s); },
+          nb::for_getter(nb::sig("def outside(self) -> str | float | tuple[str | float, str | float]")))
+      .def_prop_ro(
+          "interp", [](const PyStream& s) { return interp_of(s.interp, s.runs); },
           nb::for_getter(nb::sig("def interp(self) -> str | list[tuple[str | None, int]] | None")))
       .def_prop_ro(
-          "missing", [](const PyStream& s) { return name_of<Missing>(kMissing, s.options_.missing); },
+          "missing", [](const PyStream& s) { return name_of<Missing>(kMissing, s.missing); },
           nb::for_getter(nb::sig("def missing(self) -> str")))
       .def_prop_ro(
-          "quaternion", [](const PyStream& s) { return name_of<QuaternionOrder>(kOrders, s.options_.quaternion); },
+          "quaternion", [](const PyStream& s) { return name_of<QuaternionOrder>(kOrders, s.quaternion); },
           nb::for_getter(nb::sig("def quaternion(self) -> str")))
-      .def_prop_ro("offset_ns", [](const PyStream& s) { return s.options_.offset_ns; })
+      .def_prop_ro("offset_ns", [](const PyStream& s) { return s.offset_ns; })
       .def_prop_ro(
-          "max_gap_ns", [](const PyStream& s) { return limit_or_none(s.options_.max_gap_ns); },
+          "max_gap_ns", [](const PyStream& s) { return limit_or_none(s.max_gap_ns); },
           nb::for_getter(nb::sig("def max_gap_ns(self) -> int | None")))
       .def_prop_ro(
-          "max_age_ns", [](const PyStream& s) { return limit_or_none(s.options_.max_age_ns); },
+          "max_age_ns", [](const PyStream& s) { return limit_or_none(s.max_age_ns); },
           nb::for_getter(nb::sig("def max_age_ns(self) -> int | None")))
       .def_prop_ro(
           "name", [](const PyStream& s) { return s.name.empty() ? nb::object(nb::none()) : nb::str(s.name.c_str()); },
           nb::for_getter(nb::sig("def name(self) -> str | None")))
       .def("__repr__", [](const PyStream& s) {
         return "Stream(" + (s.name.empty() ? std::string() : "name='" + s.name + "', ") +
-               "interp=" + nb::cast<std::string>(nb::repr(interp_of(s.options_.interp, s.runs))) + ")";
+               "interp=" + nb::cast<std::string>(nb::repr(interp_of(s.interp, s.runs))) + ")";
       });
+  m.def("made_of", &made_of, nb::arg("streams"), nb::arg("types"),
+        nb::sig("def made_of(streams: collections.abc.Sequence[Stream], types: frozenset[type]) -> bool"),
+        "Whether every array of the streams of a call of align is of one of the types.");
+  m.def("take_apart", &take_apart, nb::arg("streams"),
+        nb::sig("def take_apart(streams: collections.abc.Sequence[Stream]) -> tuple[list[Stream], list[typing.Any]]"),
+        "Streams without arrays, and the arrays: values, stamps, lengths, offsets and mask of each, None where it has "
+        "none.");
+  m.def("put_together", &put_together, nb::arg("options"), nb::arg("arrays"),
+        nb::sig("def put_together(options: collections.abc.Sequence[Stream], "
+                "arrays: list[typing.Any]) -> list[Stream]"),
+        "Streams with the options of some and the arrays of others, in the order of take_apart().");
 }
 
 }  // namespace robocache::python

@@ -40,7 +40,7 @@ def current_stream(array: Any, index: int) -> int:
     return 0
 
 
-def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def empty(op: str, like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """An uninitialised CUDA array of the library and on the device of `like`.
 
     Raises
@@ -59,11 +59,11 @@ def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
         with cupy.cuda.Device(like.device.id):
             return cupy.empty(shape, dtype=dtype)
     raise Unsupported(
-        f"align: the first stream's values are a {type(like).__name__}, which has no {dtype} results on CUDA"
+        f"{op}: the result is {dtype} on CUDA for a {type(like).__name__}, expected a library with such: torch, cupy"
     )
 
 
-def adopt(like: Any, memory: Memory, dtype: str) -> Any:
+def adopt(op: str, like: Any, memory: Memory, dtype: str) -> Any:
     """Memory of ours as an array of the library of `like`; numpy for a library that is not known."""
     library = library_of(like)
     if library == "torch":
@@ -79,7 +79,7 @@ def adopt(like: Any, memory: Memory, dtype: str) -> Any:
 
         with _jax_x64():
             return jax.dlpack.from_dlpack(memory)
-    check_result(library, dtype)
+    check_result(op, library, dtype)
     array = np.asarray(memory)
     if dtype == "bfloat16":
         import ml_dtypes
@@ -88,7 +88,7 @@ def adopt(like: Any, memory: Memory, dtype: str) -> Any:
     return array
 
 
-def check_result(library: str, dtype: str) -> None:
+def check_result(op: str, library: str, dtype: str) -> None:
     """Whether results of `dtype` can be given to the user of `library`, as `library_of` names it.
 
     Raises
@@ -102,7 +102,7 @@ def check_result(library: str, dtype: str) -> None:
         import ml_dtypes  # noqa: F401
     except ImportError as error:
         raise Unsupported(
-            "dtype is bfloat16, which numpy has only with ml_dtypes, expected float16, float32 or float64; "
+            f"{op}: dtype is bfloat16, which numpy has only with ml_dtypes, expected float16, float32 or float64; "
             "hint: pip install ml_dtypes"
         ) from error
 
@@ -124,6 +124,11 @@ def bits_as_float64(array: Any) -> Any:
         return array.view(torch.float64)
     with _jax_x64() if library_of(array) == "jax" else nullcontext():
         return array.view("float64")
+
+
+def as_int32(array: Any) -> Any:
+    """A copy of an array as int32."""
+    return array.int() if library_of(array) == "torch" else array.astype("int32")
 
 
 def to_numpy(array: Any) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ import pytest
 import robocache as rc
 from robocache._frameworks import check_result, from_numpy
 
-TEXT = r"dtype is bfloat16, which numpy has only with ml_dtypes, expected .*; hint: pip install ml_dtypes"
+TEXT = r"align: dtype is bfloat16, which numpy has only with ml_dtypes, expected .*; hint: pip install ml_dtypes"
 
 
 def test_bfloat16_without_ml_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,11 +24,11 @@ def test_bfloat16_without_ml_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_numpy_needs_ml_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     for library in ("torch", "jax", "cupy"):
-        check_result(library, "bfloat16")
+        check_result("align", library, "bfloat16")
     for library in ("numpy", "other"):
-        check_result(library, "float16")
+        check_result("align", library, "float16")
         with pytest.raises(rc.Unsupported, match=TEXT):
-            check_result(library, "bfloat16")
+            check_result("align", library, "bfloat16")
 
 
 @pytest.mark.parametrize("new", [True, False])

@@ -264,12 +264,17 @@ def test_plans_that_are_refused(options: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(
     ("values", "options", "error", "says"),
     [
-        (np.zeros((4, 1)), {}, ValueError, r"apply: values.*4.*expected.*3"),
-        (np.zeros((3, 1), np.int32), {}, ValueError, r"apply: interp is a mode of hold"),
+        (np.zeros((4, 1)), {}, ValueError, r"apply_plan: values.*4.*expected.*3"),
+        (np.zeros((3, 1), np.int32), {}, ValueError, r"apply_plan: interp is a mode of hold"),
         (np.zeros((3, 1), np.int32), {"interp": "linear"}, NotImplementedError, r"linear.*int32"),
         (np.zeros((3, 5)), {"interp": "slerp"}, ValueError, r"multiple of 4 columns for slerp"),
-        (np.zeros((3, 1)), {"interp": "hold"}, ValueError, r"apply: interp is a mode of hold"),
-        (np.zeros((3, 2)), {"interp": [("linear", 1), ("hold", 1)]}, ValueError, r"apply: interp is a mode of hold"),
+        (np.zeros((3, 1)), {"interp": "hold"}, ValueError, r"apply_plan: interp is a mode of hold"),
+        (
+            np.zeros((3, 2)),
+            {"interp": [("linear", 1), ("hold", 1)]},
+            ValueError,
+            r"apply_plan: interp is a mode of hold",
+        ),
         (np.zeros((3, 3)), {"interp": [("linear", 2)]}, ValueError, r"interp is runs of together 2 .*D=3"),
         (np.zeros((3, 1)), {"out": np.zeros((2, 1))}, ValueError, r"out is \[.*2, 1\], expected"),
         (np.zeros((3, 1)), {"out": np.zeros((1, 1), np.int32)}, NotImplementedError, r"out is int32, expected float64"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -162,6 +164,47 @@ def test_inputs_written_to_since_are_noticed(where: Any, given: str) -> None:
         inputs[given].zero_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
+
+
+@pytest.mark.parametrize("mode", ["linear", "se3"])
+def test_backward_reads_what_hooks_hand_it(where: Any, mode: str) -> None:
+    """Offloading and checkpointing replace what was saved: nothing else may be looked at."""
+    values, stamps = log(where, MODES[mode])
+    want = torch.autograd.grad(rt.resample(values, stamps, targets(where), interp=mode).square().sum(), values)
+
+    inputs = {"values": values * 1, "stamps": stamps.clone(), "at": targets(where)}
+    inputs["mask"] = torch.ones(stamps.shape, dtype=torch.bool, device=where)
+    inputs["lengths"] = torch.tensor([6, 6], device=where)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.detach().cpu().clone(), lambda t: t.to(where)):
+        out = rt.resample(**inputs, interp=mode)
+        loss = out.square().sum()
+    with torch.no_grad():
+        for array in (*inputs.values(), out):
+            array.zero_()
+    torch.testing.assert_close(torch.autograd.grad(loss, values), want, rtol=0, atol=0)
+
+
+def test_checkpoints_have_the_same_gradients(where: Any) -> None:
+    streams, at = mixed(where)
+    values = [s.values for s in streams]
+
+    def total() -> Any:
+        return rt.align(streams, at).values.nan_to_num().square().sum()
+
+    kept = torch.utils.checkpoint.checkpoint(total, use_reentrant=False)
+    torch.testing.assert_close(torch.autograd.grad(kept, values), torch.autograd.grad(total(), values))
+
+
+def test_what_was_saved_is_free_after_backward(where: Any) -> None:
+    values, stamps = log(where, 3)
+    at, mask = targets(where), torch.ones(stamps.shape, dtype=torch.bool, device=where)
+    out = rt.resample(values, stamps, at, mask=mask)
+    out.sum().backward()
+    saved = [weakref.ref(array) for array in (stamps, at, mask)]
+    del stamps, at, mask
+    gc.collect()
+    assert [array() for array in saved] == [None] * 3
+    assert out.grad_fn is not None  # the node is still there
 
 
 def test_cuda_gradients_are_those_of_the_cpu(cuda: Home) -> None:

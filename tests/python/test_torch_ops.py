@@ -145,6 +145,23 @@ def test_inductor_compiles_it(where: Any) -> None:
     torch.testing.assert_close(arguments[0].grad / 2, torch.autograd.grad(loss(*arguments)[0], arguments[0])[0])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own
+def test_replayed_graphs_give_the_same(cuda: Home) -> None:
+    """mode="reduce-overhead" captures forward and backward, whose memory is then the graphs' own."""
+    torch._dynamo.reset()
+    where = torch.device("cuda")
+    compiled = torch.compile(loss, fullgraph=True, mode="reduce-overhead")
+    for step in range(5):  # the first warm up, the second captures
+        arguments = [*log(where, 8, seed=2 * step), *log(where, 7, seed=2 * step + 1), targets(where)]
+        found = []
+        for f in (loss, compiled):
+            torch.compiler.cudagraph_mark_step_begin()
+            value, age_ns = f(*arguments)
+            gradients = torch.autograd.grad(value, [arguments[0], arguments[2]])
+            found.append([t.detach().clone() for t in (value, age_ns, *gradients)])  # the next replay writes there
+        torch.testing.assert_close(found[1], found[0])
+
+
 class Model(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()

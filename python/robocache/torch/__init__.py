@@ -15,7 +15,14 @@ from torch import Tensor
 
 from robocache import _core
 from robocache.errors import InvalidArgument
-from robocache.torch.eager import EagerAlign, is_plain, refuse_tangents, refuse_time_gradients, wants_gradient
+from robocache.torch.eager import (
+    EagerAlign,
+    is_plain,
+    refuse_others,
+    refuse_time_gradients,
+    refuse_transforms,
+    wants_gradient,
+)
 from robocache.torch.streams import Interp, Missing, Order, Policy, Stream, arguments, columns_of, native
 
 __all__ = ["AlignResult", "Stream", "align", "resample"]
@@ -68,28 +75,34 @@ def align(
     Raises
     ------
     ValueError
-        Shapes, dtypes or devices do not fit; on the CPU also unsorted or NaN stamps. On CUDA those are raised by the
-        next call on the device that sees them.
+        Shapes, dtypes or devices do not fit, or an array is no tensor; on the CPU also unsorted or NaN stamps. On CUDA
+        those are raised by the next call on the device that sees them.
     NotImplementedError
-        A dtype or interpolation that is not there; a derivative by times, a second or a forward-mode one.
+        A dtype or interpolation that is not there; a transform of torch.func; a derivative by times, a second, a
+        forward-mode or a batched one.
     """
     if isinstance(streams, (Stream, _core.Stream)):
         streams = [streams]
     if not streams:
         raise InvalidArgument("align: streams is empty, expected at least one Stream")
+    made: list[_core.Stream] = []
+    if not torch.compiler.is_compiling():  # to code that is traced the engine's streams mean nothing
+        streams = made = [native(s) if isinstance(s, Stream) else s for s in streams]
+    plain = bool(made) and is_plain(made, at)
+    if not plain:
+        refuse_others(streams, at)
+        refuse_transforms(streams)
     dtypes = {stream.values.dtype for stream in streams}
     if not split and dtype is None and len(dtypes) > 1:
         mix = ", ".join(str(d).removeprefix("torch.") for d in sorted(dtypes, key=str))
         raise InvalidArgument(f"align: values is a mix of {mix}, expected one dtype; take dtype= or split=True")
     refuse_time_gradients(streams, at)
-    if is_plain(streams, at):
-        made = [s if isinstance(s, _core.Stream) else native(s) for s in streams]
+    if plain:
         if not wants_gradient(made):
             result = _core.align(made, at, dtype=dtype)
             return AlignResult(result.split() if split else result.values, result.valid, result.age_ns)
         *outputs, valid, age_ns = EagerAlign.apply(made, at, dtype, *[s.values for s in made])
     else:
-        refuse_tangents(streams)
         outputs, valid, age_ns = torch.ops.robocache.align(*arguments(streams, at), dtype)
     if not split:
         return AlignResult(outputs[0], valid, age_ns)
@@ -133,7 +146,7 @@ def resample(
     Raises
     ------
     ValueError, NotImplementedError
-        As ``align``.
+        As ``align``, whose name they bear.
     """
     stream = Stream(
         values,

@@ -9,30 +9,47 @@ import torch
 from torch import Tensor
 
 from robocache import _core
-from robocache.errors import Unsupported
-from robocache.torch.operators import outputs_of
-from robocache.torch.streams import LISTS, ROTATIONS, Interp, Stream, arguments
+from robocache.errors import InvalidArgument, Unsupported
+from robocache.torch.operators import outputs_of, refuse_batches
+from robocache.torch.streams import ARRAYS, LISTS, ROTATIONS, Interp, Stream, arguments
 
-_PLAIN = (Tensor, torch.nn.Parameter)
+_PLAIN = frozenset((Tensor, torch.nn.Parameter))
 
 
-def is_plain(streams: Sequence[Stream | _core.Stream], at: Tensor) -> bool:
-    """Whether this is no more than a call: no tracing, no mode, no transform, no tensor of another kind."""
-    if torch.compiler.is_compiling():
-        return False
+def is_plain(streams: Sequence[_core.Stream], at: Tensor) -> bool:
+    """Whether this is no more than a call: no mode, no transform, nothing but tensors of torch's own kind."""
     if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None or torch._C._get_tracing_state() is not None:
         return False
-    for stream in streams:
-        if type(stream.values) not in _PLAIN:
-            return False
-    return type(at) in _PLAIN and torch.autograd.forward_ad._current_level < 0
+    return type(at) in _PLAIN and _core.made_of(streams, _PLAIN) and torch.autograd.forward_ad._current_level < 0
 
 
-def refuse_tangents(streams: Sequence[Stream | _core.Stream]) -> None:
-    """Raise for forward-mode derivatives, which the operator would drop."""
-    if torch.compiler.is_compiling() or torch.autograd.forward_ad._current_level < 0:
+def refuse_others(streams: Sequence[Stream | _core.Stream], at: Tensor) -> None:
+    """Raise for arrays that are no tensors."""
+    given = [("at", at)]
+    for i, stream in enumerate(streams):
+        lists = [k for k in LISTS if getattr(stream, k) is not None]
+        given += [(f"streams[{i}].{k}", getattr(stream, k)) for k in ("values", "stamps", *lists)]
+    for name, array in given:
+        if not isinstance(array, Tensor):
+            raise InvalidArgument(
+                f"align: {name} is {type(array).__name__}, expected torch.Tensor; torch.as_tensor makes one, and "
+                "robocache.align takes arrays of any library"
+            )
+
+
+def refuse_transforms(streams: Sequence[Stream | _core.Stream]) -> None:
+    """Raise for transforms of torch.func, and for forward-mode derivatives, which the operator would drop."""
+    if torch.compiler.is_compiling():
+        return
+    transform = torch._C._functorch.peek_interpreter_stack()
+    if transform is not None and transform.key() != torch._C._functorch.TransformType.Functionalize:
+        raise Unsupported(
+            f"align: the call is under torch.func's {transform.key().name.lower()}, expected none of its transforms; "
+            "torch.autograd has the gradients, and a batch axis [B, S, D] does what vmap would"
+        )
+    if torch.autograd.forward_ad._current_level < 0:
         return
     for i, stream in enumerate(streams):
         if torch.autograd.forward_ad.unpack_dual(stream.values).tangent is not None:
@@ -72,27 +89,28 @@ class EagerAlign(torch.autograd.Function):  # type: ignore[misc]
         result = _core.align(streams, at, dtype=dtype)
         outputs = outputs_of(result, values, dtype)
         ctx.mark_non_differentiable(result.valid, result.age_ns, *[o for o in outputs if not o.is_floating_point()])
-        ctx.streams, ctx.at = streams, at
+        ctx.options, arrays = _core.take_apart(streams)
         kept = outputs if any(is_rotation(s.interp) for s in streams) else []
-        others = [getattr(s, k) for s in streams for k in ("stamps", *LISTS)]
-        ctx.kept = len(kept)
-        ctx.save_for_backward(*kept, *values, *(t for t in (*others, at) if isinstance(t, Tensor)))
+        ctx.save_for_backward(at, *arrays, *kept)
         return (*outputs, result.valid, result.age_ns)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         """Gradients by `values`."""
         grad_out, wanted = list(gradients[:-2]), list(ctx.needs_input_grad[3:])
-        out = list(ctx.saved_tensors[: ctx.kept])  # also looks whether any of them was written to since
+        at, *saved = ctx.saved_tensors  # also looks whether any of them was written to since
+        count = ARRAYS * len(ctx.options)
+        streams, out = _core.put_together(ctx.options, saved[:count]), saved[count:]
         if torch.is_grad_enabled():  # the gradient must say itself that it has none
-            found = iter(torch.ops.robocache.align_gradient(grad_out, out, *arguments(ctx.streams, ctx.at), wanted))
+            refuse_batches(grad_out)
+            found = iter(torch.ops.robocache.align_gradient(grad_out, out, *arguments(streams, at), wanted))
             return None, None, None, *[next(found) if want else None for want in wanted]
-        return (
-            None,
-            None,
-            None,
-            *_core.align_gradient(ctx.streams, ctx.at, grad_out, out=out or None, wanted=wanted, check="off"),
-        )
+        try:
+            found = _core.align_gradient(streams, at, grad_out, out=out or None, wanted=wanted, check="off")
+        except InvalidArgument:  # perhaps for a batch of gradients, which it cannot read
+            refuse_batches(grad_out)
+            raise
+        return None, None, None, *found
 
 
 def is_rotation(interp: Interp) -> bool:

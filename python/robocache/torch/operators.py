@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robocache import _core
 from robocache.errors import Unsupported
-from robocache.torch.streams import ROTATIONS, columns_of, decoded_options, restored
+from robocache.torch.streams import ROTATIONS, columns_of, decoded, restored
 
 torch.library.define(
     "robocache::align",
@@ -75,11 +75,11 @@ def _batch(values: list[Tensor], stamps: list[Tensor], at: Tensor, lists: list[T
     if at.ndim == 2:
         return [at.shape[0]]
     used = 0
-    for own_values, own_stamps, decoded in zip(values, stamps, decoded_options(options), strict=True):
-        packed = "offsets" in decoded["lists"]
+    for own_values, own_stamps, names in zip(values, stamps, decoded(options)[1], strict=True):
+        packed = "offsets" in names
         if not packed and (own_values.ndim == 3 or own_stamps.ndim == 2):
             return [own_values.shape[0]]
-        for k in decoded["lists"]:
+        for k in names:
             own, used = lists[used], used + 1
             if k != "mask":
                 return [own.shape[0] - (1 if packed else 0)]
@@ -121,6 +121,18 @@ def _align_gradient_fake(
     return [v.new_empty(v.shape) for v, want in zip(values, wanted, strict=True) if want]
 
 
+def refuse_batches(grad_out: Sequence[Tensor | None]) -> None:
+    """Raise for gradients that stand for a batch of such."""
+    for gradient in grad_out:
+        if gradient is not None and (
+            torch._C._functorch.is_legacy_batchedtensor(gradient) or torch._C._functorch.is_batchedtensor(gradient)
+        ):
+            raise Unsupported(
+                "align: grad_out is a batch of gradients (is_grads_batched, vectorize or vmap), expected one; call "
+                "torch.autograd.grad for each"
+            )
+
+
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[list[Tensor], Tensor, Tensor]) -> None:
     values, stamps, at, lists, ctx.options, _ = inputs
     outputs, valid, age_ns = output
@@ -132,6 +144,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[list[Tensor], Tensor,
 
 
 def _backward(ctx: Any, grad_out: list[Tensor | None], *_: Any) -> tuple[Any, ...]:
+    refuse_batches(grad_out)
     streams, lists = ctx.counts
     saved = list(ctx.saved_tensors)
     values, stamps, at = saved[:streams], saved[streams : 2 * streams], saved[2 * streams]

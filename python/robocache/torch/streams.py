@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from robocache import _core
+from robocache.errors import Unsupported
 
 Interp: TypeAlias = str | Sequence[tuple[str | None, int]] | None
 Policy: TypeAlias = str | float
@@ -19,6 +21,7 @@ Missing: TypeAlias = Literal["propagate", "skip", "hold"]
 Order: TypeAlias = Literal["xyzw", "wxyz"]
 
 LISTS = ("lengths", "offsets", "mask")  # arrays that a stream may have
+ARRAYS = 2 + len(LISTS)  # of a stream, as take_apart() and put_together() count them: values and stamps come first
 _OPTIONS = ("interp", "outside", "max_gap_ns", "max_age_ns", "offset_ns", "missing", "quaternion", "name")
 ROTATIONS = ("slerp", "se3", "screw")
 
@@ -31,7 +34,8 @@ class Stream:
     ----------
     values, stamps : Tensor
     interp, outside, max_gap_ns, max_age_ns, offset_ns, lengths, offsets, mask, missing, quaternion, name
-        As of ``robocache.Stream``. Errors in them are found by the call that takes the stream.
+        As of ``robocache.Stream``. Errors in them are found by the call that takes the stream. In code that is traced
+        numbers are Python's own.
     """
 
     values: Tensor
@@ -87,9 +91,25 @@ def _encode_all(streams: Sequence[Stream | _core.Stream]) -> str:
     plain = []
     for stream in streams:
         given = tuple(k for k in LISTS if getattr(stream, k) is not None)
-        plain.append((given, *(getattr(stream, k) for k in _OPTIONS)))
+        plain.append((given, *(_constant(k, getattr(stream, k)) for k in _OPTIONS)))
     text: str = _encode(tuple(plain))
     return text
+
+
+def _constant(name: str, option: Any) -> Any:
+    """An option as JSON has it. A number may be a symbol in code that is traced: it becomes what it stands for."""
+    if option is None or isinstance(option, str):
+        return option
+    if isinstance(option, (tuple, list)):
+        return tuple([_constant(name, part) for part in option])
+    if isinstance(option, float):
+        return float.fromhex(float(option).hex())
+    if isinstance(option, int):
+        return operator.index(option)
+    raise Unsupported(
+        f"align: {name} is an array or a number of numpy or torch in code that is traced, expected an int, a float or "
+        f"a str; write int({name}) or float({name}) outside of that code"
+    )
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -98,19 +118,17 @@ def _encode(streams: tuple[tuple[Any, ...], ...]) -> str:
 
 
 @lru_cache(maxsize=256)
-def decoded_options(text: str) -> list[dict[str, Any]]:
-    """Of each stream, its options, and which `lists` it has."""
-    options: list[dict[str, Any]] = json.loads(text)
-    return options
+def decoded(text: str) -> tuple[list[_core.Stream], list[list[str]]]:
+    """The streams without arrays, and the names of the lists that each has."""
+    streams = json.loads(text)
+    lists = [stream.pop("lists") for stream in streams]
+    return [_core.Stream(None, None, **options) for options in streams], lists
 
 
 def restored(values: list[Tensor], stamps: list[Tensor], lists: list[Tensor], options: str) -> list[_core.Stream]:
     """The streams of a call from the arguments of the operator."""
-    streams, used = [], 0
-    for own_values, own_stamps, decoded in zip(values, stamps, decoded_options(options), strict=True):
-        arguments = {k: decoded[k] for k in _OPTIONS}
-        for k in decoded["lists"]:
-            arguments[k] = lists[used]
-            used += 1
-        streams.append(_core.Stream(own_values, own_stamps, **arguments))
-    return streams
+    bare, given = decoded(options)
+    arrays, left = [], iter(lists)
+    for own_values, own_stamps, own in zip(values, stamps, given, strict=True):
+        arrays += [own_values, own_stamps, *(next(left) if k in own else None for k in LISTS)]
+    return _core.put_together(bare, arrays)
