@@ -3,6 +3,8 @@
 #include <cuda_runtime_api.h>
 #include <nvtx3/nvToolsExt.h>
 
+#include <initializer_list>
+
 #include "cuda/error.hpp"
 
 namespace robocache::cuda {
@@ -16,13 +18,18 @@ class Range {
   ~Range() { nvtxRangePop(); }
 };
 
-/// Whether the current device knows programmatic launches.
+/// Whether kernels can start early on the current device: it knows how, and what it runs was compiled for devices that
+/// do. In a build for older ones await_earlier() is nothing.
 inline bool starts_early(const char* op) {
+  constexpr int kFirst = 900;
   int device = 0;
   int major = 0;
   check(op, cudaGetDevice(&device));
   check(op, cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  return major >= 9;
+  for (const int compiled : {__CUDA_ARCH_LIST__}) {
+    if (compiled >= kFirst && compiled / 100 <= major) return true;
+  }
+  return false;
 }
 
 /// `early`: while the kernel before it on the stream still runs, where the device can (cuda/programmatic.cuh says what

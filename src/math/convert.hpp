@@ -6,12 +6,47 @@
 
 #include "core/host_device.hpp"
 #include "math/half.hpp"
+#include "robocache/dtype.hpp"
 
 // Conversions between element types and the compute types (f32; f64 for f64 data), as both backends do them.
 namespace robocache {
 
 template <class T>
 inline constexpr bool is_half = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
+
+/// Calls f.operator()<T>() with the element type of `dtype`.
+template <class F>
+ROBOCACHE_HD auto with_element_type(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::f64:
+      return f.template operator()<double>();
+    case DType::f32:
+      return f.template operator()<float>();
+    case DType::f16:
+      return f.template operator()<f16>();
+    case DType::bf16:
+      return f.template operator()<bf16>();
+    case DType::i64:
+      return f.template operator()<std::int64_t>();
+    case DType::i32:
+      return f.template operator()<std::int32_t>();
+    case DType::i16:
+      return f.template operator()<std::int16_t>();
+    case DType::i8:
+      return f.template operator()<std::int8_t>();
+    case DType::u64:
+      return f.template operator()<std::uint64_t>();
+    case DType::u32:
+      return f.template operator()<std::uint32_t>();
+    case DType::u16:
+      return f.template operator()<std::uint16_t>();
+    case DType::u8:
+      return f.template operator()<std::uint8_t>();
+    case DType::boolean:
+      break;
+  }
+  return f.template operator()<bool>();
+}
 
 /// A stored element in compute type C. Integers round to nearest; a bool is 0 or 1.
 template <class C, class T>

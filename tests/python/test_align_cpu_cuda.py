@@ -127,3 +127,12 @@ def test_linear_is_the_formula_of_the_contract(device: Home) -> None:
         w = np.float32(t / 10)
         got = rc.resample(device.array(np.stack([a, b])), device.times([0, 10]), device.times([t]))
         np.testing.assert_array_equal(bits(numbers(got)[0]), bits(a + w * (b - a)))
+
+
+def test_a_pose_on_a_sample_keeps_an_infinite_position(device: Home) -> None:
+    poses = np.full((3, 14), 0.5, np.float32)
+    poses[0, 0], poses[1, 8], poses[2, 2] = np.inf, -np.inf, -0.0
+    stamps = device.times([0, 10, 20])
+    got = numbers(rc.resample(device.array(poses), stamps, stamps, interp="se3"))
+    positions = [0, 1, 2, 7, 8, 9]
+    np.testing.assert_array_equal(bits(got[:, positions]), bits(poses[:, positions]))

@@ -166,7 +166,7 @@ void apply_apart(const Store& store) {
 }
 
 void fill(std::byte* out, DType dtype, std::int64_t columns, double value) {
-  with_type(dtype, [=]<class T>() {
+  with_element_type(dtype, [=]<class T>() {
     const T element = filled<T>(value);
     for (std::int64_t d = 0; d < columns; ++d) store_bytes(out + d * static_cast<std::int64_t>(sizeof(T)), element);
   });

@@ -8,40 +8,6 @@
 // Elements of any type, any stride apart, in and out of arrays of a compute type.
 namespace robocache::cpu::ROBOCACHE_ISA {
 
-/// Calls f.operator()<T>() with the element type of `dtype`.
-template <class F>
-ROBOCACHE_SIMD auto with_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::f64:
-      return f.template operator()<double>();
-    case DType::f32:
-      return f.template operator()<float>();
-    case DType::f16:
-      return f.template operator()<f16>();
-    case DType::bf16:
-      return f.template operator()<bf16>();
-    case DType::i64:
-      return f.template operator()<std::int64_t>();
-    case DType::i32:
-      return f.template operator()<std::int32_t>();
-    case DType::i16:
-      return f.template operator()<std::int16_t>();
-    case DType::i8:
-      return f.template operator()<std::int8_t>();
-    case DType::u64:
-      return f.template operator()<std::uint64_t>();
-    case DType::u32:
-      return f.template operator()<std::uint32_t>();
-    case DType::u16:
-      return f.template operator()<std::uint16_t>();
-    case DType::u8:
-      return f.template operator()<std::uint8_t>();
-    case DType::boolean:
-      break;
-  }
-  return f.template operator()<bool>();
-}
-
 /// n elements, `stride` apart, in compute type C.
 template <class C>
 using Read = void (*)(C* to, const std::byte* from, std::int64_t stride, std::int64_t n);
@@ -67,7 +33,7 @@ void read(C* to, const std::byte* from, std::int64_t stride, std::int64_t n) {
 
 template <class C>
 Read<C> reader(DType dtype) {
-  return with_type(dtype, []<class T>() -> Read<C> { return read<C, T>; });
+  return with_element_type(dtype, []<class T>() -> Read<C> { return read<C, T>; });
 }
 
 template <class C>
@@ -75,7 +41,7 @@ using Write = void (*)(std::byte* to, const C* from, std::int64_t n);
 
 template <class C>
 Write<C> writer(DType dtype) {
-  return with_type(dtype, []<class T>() -> Write<C> {
+  return with_element_type(dtype, []<class T>() -> Write<C> {
     if constexpr (is_half<T> || std::is_floating_point_v<T>) {
       return [](std::byte* to, const C* from, std::int64_t n) {
         for (std::int64_t i = 0; i < n; ++i)
@@ -122,7 +88,7 @@ bool any_nan(const std::byte* from, std::int64_t stride, std::int64_t n) {
 
 /// Only floats can be NaN.
 inline NanTest nan_test(DType dtype) {
-  return with_type(dtype, []<class T>() -> NanTest {
+  return with_element_type(dtype, []<class T>() -> NanTest {
     if constexpr (is_half<T> || std::is_floating_point_v<T>) {
       return any_nan<T>;
     } else {

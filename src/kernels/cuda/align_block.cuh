@@ -165,9 +165,12 @@ __device__ __forceinline__ Window load_window(const Block<N>& block, const Sourc
   const T earliest = targets.stored(min(first, end - 1));
   const T latest = targets.stored(min(last, end) - 1);
   fill_cache<Threads>(source.stamps, guess, cache);
-  const bool sorted = __syncthreads_and(!has_target || (earliest <= target && target <= latest));
-  if (sorted && holds(guess, cache, source.count, targets.placed(earliest), targets.placed(latest))) return guess;
-  return search_window<Threads>(source, sorted, targets.placed(earliest), targets.placed(latest), cache);
+  const bool in_order = __syncthreads_and(!has_target || (earliest <= target && target <= latest));
+  const T begin = targets.placed(earliest);
+  const T until = targets.placed(latest);
+  const bool sorted = in_order && !(until < begin);  // An origin can carry integers over the end of their range.
+  if (sorted && holds(guess, cache, source.count, begin, until)) return guess;
+  return search_window<Threads>(source, sorted, begin, until, cache);
 }
 
 template <int N>

@@ -6,43 +6,9 @@
 // Elements of a dtype that only the call knows.
 namespace robocache::cuda {
 
-/// Calls f.operator()<T>() with the element type of `dtype`; bools are bytes.
-template <class F>
-__device__ __forceinline__ auto with_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::f64:
-      return f.template operator()<double>();
-    case DType::f32:
-      return f.template operator()<float>();
-    case DType::f16:
-      return f.template operator()<f16>();
-    case DType::bf16:
-      return f.template operator()<bf16>();
-    case DType::i64:
-      return f.template operator()<std::int64_t>();
-    case DType::i32:
-      return f.template operator()<std::int32_t>();
-    case DType::i16:
-      return f.template operator()<std::int16_t>();
-    case DType::i8:
-      return f.template operator()<std::int8_t>();
-    case DType::u64:
-      return f.template operator()<std::uint64_t>();
-    case DType::u32:
-      return f.template operator()<std::uint32_t>();
-    case DType::u16:
-      return f.template operator()<std::uint16_t>();
-    case DType::u8:
-      return f.template operator()<std::uint8_t>();
-    case DType::boolean:
-      break;
-  }
-  return f.template operator()<bool>();
-}
-
 template <class C>
 __device__ __forceinline__ C load_element(DType dtype, const char* p) {
-  return with_type(dtype, [p]<class T>() {
+  return with_element_type(dtype, [p]<class T>() {
     if constexpr (std::is_same_v<T, bool>)
       return widened<C>(*reinterpret_cast<const std::uint8_t*>(p) != 0);
     else
@@ -74,7 +40,7 @@ __device__ __forceinline__ void store_element(DType dtype, char* p, C value) {
 
 /// The bits of a fill value, repeated over 64 bits.
 __device__ __noinline__ inline std::int64_t fill_bits(DType dtype, double value) {
-  return with_type(dtype, [value]<class T>() {
+  return with_element_type(dtype, [value]<class T>() {
     const T element = filled<T>(value);
     std::int64_t bits = 0;
     for (std::size_t i = 0; i < sizeof(bits); i += sizeof(T))

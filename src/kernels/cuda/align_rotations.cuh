@@ -223,10 +223,11 @@ struct AlikeRotation {
     v.store = loaded.store;
 #pragma unroll
     for (int i = 0; i < 4; ++i) v.q[i] = fma(from, a[i], to * b[i]);
+    const bool copies = loaded.store == static_cast<std::uint32_t>(Placement::Store::copy);  // infinities, too
 #pragma unroll
     for (int i = 0; i < kFirst; ++i) {
       const float p = Element::widened(loaded.a.get(i));
-      v.position[i] = fmaf(steps[k].weight, Element::widened(loaded.b.get(i)) - p, p);
+      v.position[i] = copies ? p : fmaf(steps[k].weight, Element::widened(loaded.b.get(i)) - p, p);
     }
     return v;
   }

@@ -122,16 +122,6 @@ __device__ __forceinline__ void keep_row(const AlignPlan& plan, const AlignStrea
   if (curve) widths = {s.before_width, s.after_width};
 }
 
-/// A step of a plan as it can be taken: one that was made for more samples has no value.
-__device__ __forceinline__ PlanStep read_step(const PlanStep* from, std::int64_t count) {
-  PlanStep s = *from;
-  const bool blends = s.weight != 0;
-  if (s.index >= count - (blends ? 1 : 0)) return {-1, std::numeric_limits<double>::quiet_NaN(), 0, 0};
-  if (s.index < 1) s.before_width = 0;
-  if (s.index + 2 >= count) s.after_width = 0;
-  return s;
-}
-
 /// Stamps for the shoulders of an interval: the one before it is in the window, too, as a rule.
 template <class T>
 struct Around {
@@ -191,7 +181,7 @@ __device__ __forceinline__ void read_row(const Block<N>& block, std::int64_t t, 
   for (int c = 0; c < kTimeClasses; ++c) {
     if (plan.class_run[c] == kNoRun) continue;
     const AlignStream& run = block.call.streams[block.index + plan.class_run[c]];
-    const PlanStep step = read_step(run.read_steps + block.b * run.steps_batch + t, samples);
+    const PlanStep step = usable_step(run.read_steps[block.b * run.steps_batch + t], samples);
     keep_row(plan, run, step, scratch.classes[c], scratch.widths[threadIdx.x], c == time_class(Interp::linear));
   }
 }

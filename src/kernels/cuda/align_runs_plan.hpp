@@ -30,6 +30,9 @@ inline std::span<const AlignStream> launch_of(std::span<const AlignStream> entri
 /// In order of what they can do.
 enum class Kernel : std::uint8_t { plain, curves, general };
 
+/// Columns of a curve that its kernel takes: it counts the bytes of a row in 32 bits.
+inline constexpr std::int64_t kMostCurveColumns = (std::int64_t{1} << 30) - 1;
+
 /// The first that can serve a run; `width` as in AlignPlan.
 inline Kernel kernel_of(const AlignStream& s, int width) {
   if (s.mask != nullptr || s.missing != Missing::propagate) return Kernel::general;
@@ -39,7 +42,7 @@ inline Kernel kernel_of(const AlignStream& s, int width) {
   if (s.columns == 0) return planned || is_curve(interp) ? Kernel::curves : Kernel::plain;
   if (width == 0 || s.value_column != 1) return Kernel::general;
   if (interp <= Interp::linear) return width < 8 ? Kernel::general : planned ? Kernel::curves : Kernel::plain;
-  const bool narrow = s.dtype != DType::f64;
+  const bool narrow = s.dtype != DType::f64 && s.columns <= kMostCurveColumns;
   const bool fits = (interp == Interp::se3 && width >= 2 * size) || (interp == Interp::slerp && width >= 4 * size) ||
                     (interp == Interp::pchip && width >= 4);
   return narrow && fits ? Kernel::curves : Kernel::general;

@@ -34,8 +34,14 @@ struct TileSigns {
   }
 };
 
-/// Whether the tiles before one turn any of its units. Called by every thread of the block.
+/// Whether the tiles before one turn any of its units. Called by every thread of the block. They look for a single turn
+/// together: there is none as a rule, and one by one it would take time that grows with the square of the targets.
 __device__ __forceinline__ bool turned_by_others(const TileSigns& signs) {
+  const std::int64_t earlier = std::int64_t{signs.tile} * signs.units;
+  std::uint32_t turns = 0;
+#pragma unroll 4
+  for (std::int64_t i = threadIdx.x; i < earlier; i += kAlignThreads) turns |= signs.turned[i];
+  if (!__syncthreads_or(turns != 0)) return false;
   bool turned = false;
   for (std::uint32_t unit = threadIdx.x; unit < signs.units; unit += kAlignThreads) turned |= signs.before(unit);
   return __syncthreads_or(turned) != 0;
@@ -118,7 +124,8 @@ __device__ __forceinline__ std::uint32_t turned_from_above(SignExchange& exchang
 }
 
 /// Stores all units of a tile. `Path` says how one is loaded, computed and stored. Called by every thread of the block;
-/// false: a unit was not usual, and the tile has to be stored on another path.
+/// false: a unit was not usual, and the tile has to be stored on another path. Nobody waits before the next units: where
+/// there are any, a unit is one strip, which exchanges nothing.
 template <class Path>
 __device__ __forceinline__ bool apply_rotations(const RunTile& tile, const Path& path, const TileSigns& signs,
                                                 SignExchange& exchange) {
@@ -143,7 +150,6 @@ __device__ __forceinline__ bool apply_rotations(const RunTile& tile, const Path&
       turned = turned_from_above(exchange, plan, last, strip.active, turns);
     }
     if (strip.active && strip.end == tile.end) signs.tell(strip.unit, turned != turns);
-    if (plan.strips > 1) __syncthreads();
   }
   return true;
 }

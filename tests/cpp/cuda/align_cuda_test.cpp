@@ -180,6 +180,35 @@ TEST_F(CudaAlign, LongLogsAreBitEqualToTheCpu) {
   }
 }
 
+/// Targets that are sorted as they are given, but not on the clock: the last ones are carried over the end of int64 and
+/// lie before all samples.
+TEST_F(CudaAlign, AnOriginMayCarryTargetsOverTheEnd) {
+  constexpr std::int64_t kSamples = 2000;
+  constexpr std::int64_t kTargets = 100;
+  constexpr std::int64_t kExa = 1'000'000'000'000'000'000;
+  Arena arena(1 << 20);
+  const std::vector<std::int64_t> origin{kExa};
+  std::vector<std::int64_t> stamps, at;
+  std::vector<float> values;
+  for (std::int64_t s = 0; s < kSamples; ++s) {
+    stamps.push_back(s * (3 * kExa / 1000) - 3 * kExa);
+    values.insert(values.end(), 4, static_cast<float>(s));
+  }
+  for (std::int64_t t = 0; t < kTargets; ++t) at.push_back(t < 80 ? t * kExa / 1000 : 9 * kExa + t);
+  const auto out_of = [&](Device device, auto copy, float* out) {
+    Stream stream;
+    stream.values = {copy(values), DType::f32, {1, kSamples, 4}, device};
+    stream.stamps = {copy(stamps), DType::i64, {1, kSamples}, device};
+    resample(stream, {{copy(at), DType::i64, {1, kTargets}, device}, {copy(origin), DType::i64, {1}, device}},
+             Tensor(out, DType::f32, {1, kTargets, 4}, device));
+  };
+  std::vector<float> want(4 * kTargets, -1);
+  out_of({}, [](const auto& v) { return v.data(); }, want.data());
+  float* const out = arena.copy(std::vector<float>(want.size(), -1));
+  out_of(kGpu, [&](const auto& v) { return arena.copy(v); }, out);
+  EXPECT_EQ(to_host(out, want.size()), want);
+}
+
 /// A captured call runs again on what its inputs hold by then, on a stream of the caller's.
 TEST_F(CudaAlign, CanBeCapturedAndReplayed) {
   Arena arena(1 << 20);
