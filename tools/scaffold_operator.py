@@ -38,7 +38,7 @@ EDITS = (
     ("python/bindings/module.cpp", r"  python::bind_\w+\(m\);", "  python::bind_{}(m);"),
     ("python/robocache/__init__.py", r'    "\w+",', '    "{}",'),
 )
-IMPORT = re.compile(r"^from robocache\._core import (.*)$", re.MULTILINE)
+IMPORT = re.compile(r"(?<=^from robocache\._core import \(\n)(?:    \w+,\n)+(?=\)$)", re.MULTILINE)
 
 
 def pascal(name: str) -> str:
@@ -71,7 +71,7 @@ def scaffold(root: Path, name: str) -> list[str]:
     for path, pattern, line in EDITS:
         edited[path] = add_line((root / path).read_text(), pattern, line.format(name))
     package = "python/robocache/__init__.py"
-    edited[package] = IMPORT.sub(lambda m: "from robocache._core import " + add_import(m[1], name), edited[package])
+    edited[package] = IMPORT.sub(lambda m: add_import(m[0], name), edited[package])
 
     for template, path in targets.items():
         text = (TEMPLATES / template).read_text().replace("@name@", name).replace("@Name@", pascal(name))
@@ -83,8 +83,8 @@ def scaffold(root: Path, name: str) -> list[str]:
 
 
 def add_import(names: str, name: str) -> str:
-    """The import list with one more name, in the linter's order: classes, then functions."""
-    return ", ".join(sorted([*names.split(", "), name], key=lambda n: (n.islower(), n)))
+    """The lines of the import list with one more name, in the linter's order: classes, then functions."""
+    return "".join(sorted([*names.splitlines(keepends=True), f"    {name},\n"], key=lambda n: (n.islower(), n)))
 
 
 def main() -> int:

@@ -10,3 +10,4 @@
 #include <robocache/error.hpp>
 #include <robocache/memory.hpp>
 #include <robocache/tensor.hpp>
+#include <robocache/voxelize.hpp>

@@ -8,6 +8,7 @@ namespace robocache::python {
 void bind_align(nanobind::module_& m);
 void bind_align_gradient(nanobind::module_& m);
 void bind_plan(nanobind::module_& m);
+void bind_voxelize(nanobind::module_& m);
 void bind_installation(nanobind::module_& m);
 
 }  // namespace robocache::python

@@ -43,4 +43,5 @@ NB_MODULE(_core, m) {
   python::bind_align(m);
   python::bind_align_gradient(m);
   python::bind_plan(m);
+  python::bind_voxelize(m);
 }

@@ -2,7 +2,7 @@
 RoboCache's C++ core. Use the names that the package `robocache` exports.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 
@@ -64,7 +64,7 @@ class Stream:
     offsets : int array [B+1], optional
         Row b is the samples offsets[b] .. offsets[b+1]-1 of packed values [N, D].
     mask : bool array [B, S] or [S]; with `offsets` [N], optional
-        False: the sample is missing.
+        False: the sample is missing. Other dtypes are refused; ``.view(bool)`` makes one of bytes 0 and 1.
     missing : {'propagate', 'skip', 'hold'}
         What stands for samples that are missing: masked, or (with 'skip' and 'hold') NaN in their column, quaternion
         or pose. 'propagate': NaN (0 for integers). 'skip': the nearest samples present on either side. 'hold': the
@@ -98,7 +98,7 @@ class Stream:
     def mask(self) -> Any: ...
 
     @property
-    def outside(self) -> Any: ...
+    def outside(self) -> str | float | tuple[str | float, str | float]: ...
 
     @property
     def interp(self) -> str | list[tuple[str | None, int]] | None: ...
@@ -122,6 +122,21 @@ class Stream:
     def name(self) -> str | None: ...
 
     def __repr__(self) -> str: ...
+
+def made_of(streams: Sequence[Stream], types: frozenset[type]) -> bool:
+    """
+    Whether every array of the streams of a call of align is of one of the types.
+    """
+
+def take_apart(streams: Sequence[Stream]) -> tuple[list[Stream], list[Any]]:
+    """
+    Streams without arrays, and the arrays: values, stamps, lengths, offsets and mask of each, None where it has none.
+    """
+
+def put_together(options: Sequence[Stream], arrays: list[Any]) -> list[Stream]:
+    """
+    Streams with the options of some and the arrays of others, in the order of take_apart().
+    """
 
 class AlignResult:
     """
@@ -316,4 +331,91 @@ def plan(stamps: Any, at: Any, *, interp: str | Sequence[tuple[str | None, int]]
     ------
     ValueError, NotImplementedError
         As `align`.
+    """
+
+class VoxelizeResult:
+    """
+    What `voxelize` returns: one array for each reduction.
+
+    Attributes
+    ----------
+    values : array
+        The only result; raises where several were asked for.
+    dropped : int64 array [B] or []
+        Points of each cloud that are in no voxel.
+    reductions : list of str
+        What was asked for; ``result[name]`` is one of them.
+    """
+
+    @property
+    def values(self) -> Any:
+        """The only result; raises where several were asked for."""
+
+    @property
+    def dropped(self) -> Any:
+        """int64 array [B] or []: points of each cloud that are in no voxel."""
+
+    @property
+    def reductions(self) -> list[str]:
+        """What was asked for."""
+
+    def __getitem__(self, reduction: str) -> Any:
+        """The result of one reduction."""
+
+def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', empty: float | Mapping[str, float] = 0.0, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeResult:
+    """
+    Put points into a dense grid of voxels.
+
+    Voxel i of an axis holds the coordinates p with i = floor((p - origin) * (1 / voxel_m)), computed in that order in float32
+    (float64 for float64 points). Points outside the grid, and those with a NaN or infinite coordinate, are dropped and counted.
+    Every result has the same bits in every run, on every device and with any number of threads.
+
+    Parameters
+    ----------
+    points : array [N, 3] or [B, N, 3], float16, bfloat16, float32 or float64
+        Metres, with any strides.
+    features : array [N, F] or [B, N, F] of any float dtype, optional
+        Columns to reduce. Default: the points themselves, unless there is a `transform`.
+    voxel_m : float, or 3 of them
+        Size of a voxel.
+    origin : 3 floats
+        The low corner of voxel (0, 0, 0), in metres.
+    shape : 3 ints
+        X, Y and Z voxels.
+    reduce : str or sequence of str
+        'count' (int32), 'occupancy' (bool), 'occupancy_bits' (uint8, a bit a voxel, 8 along z in a byte, the lowest first, as
+        numpy.packbits(bitorder='little')), 'sum', 'mean', 'min', 'max', 'first' or 'last' (the features of the lowest or
+        highest point). Sums add 256 points at a time in their order, then those sums in order. NaN wins in 'min' and 'max'.
+    empty : float, or {reduction: float}
+        Written to voxels without points; counts and occupancy are 0 there.
+    lengths : int array [B], optional
+        With points [B, N, 3]: how many points each cloud has; the padding behind them is never read.
+    offsets : int array [B+1], optional
+        With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
+    transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
+        T_grid_points: applied to the points first.
+
+    Returns
+    -------
+    VoxelizeResult
+        ``result['mean']`` is [X, Y, Z, F] (counts and occupancy [X, Y, Z], bits [X, Y, ceil(Z/8)]), with B before where the
+        points are a batch. ``result.values`` is the only one. ``result.dropped`` counts the points in no voxel.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
+        those are clamped.
+    NotImplementedError
+        On CUDA: a reduction of features.
+    MemoryError
+        The grid does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> points = np.array([[0.1, 0.1, 0.1], [0.2, 0.3, 0.4], [1.5, 0.1, 2.1], [np.nan, 0, 0]], np.float32)
+    >>> grid = rc.voxelize(points, voxel_m=1.0, origin=(0, 0, 0), shape=(2, 1, 3), reduce=("count", "mean"))
+    >>> grid["count"][:, 0].tolist(), int(grid.dropped)
+    ([[2, 0, 0], [0, 0, 1]], 1)
     """

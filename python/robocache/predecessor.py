@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from robocache import _core
-from robocache._frameworks import to_device
+from robocache._frameworks import as_int32, to_device
 from robocache.errors import CudaError, InvalidArgument, Unsupported
 
 
@@ -126,3 +126,84 @@ def fuse_multimodal(
         streams = [_core.Stream(pairs[i], pairs[i + 1], interp="linear", name=f"stream{i // 2 + 1}") for i in (0, 2, 4)]
         result = _core.align(streams, targets).values
     return _back(op, result, home)
+
+
+def voxelize_pointcloud(
+    points: Any,
+    features: Any = None,
+    grid_min: Sequence[float] = (-10.0, -10.0, -10.0),
+    voxel_size: float = 0.1,
+    grid_size: Sequence[int] = (128, 128, 128),
+    mode: str = "occupancy",
+    backend: str | None = None,
+) -> Any:
+    """Put a point cloud into a grid; points outside of it are in no voxel.
+
+    Parameters
+    ----------
+    points : array [N, 3]
+        Metres, float16, bfloat16, float32 or float64.
+    features : array [N, F], optional
+        Floats; 'mean' and 'max' need them.
+    grid_min : 3 floats
+        The low corner of the grid, in metres.
+    voxel_size : float
+        Metres.
+    grid_size : 3 ints
+        X, Y and Z voxels.
+    mode : {'occupancy', 'count', 'mean', 'max'}
+        What a voxel holds; 0 without points.
+    backend : {None, 'auto', 'cuda', 'cpu'}
+        As in `resample_trajectories`.
+
+    Returns
+    -------
+    array
+        int32 [X, Y, Z] for occupancy (0 or 1) and count; [X, Y, Z, F] in the dtype of `features` for mean and max.
+
+    Raises
+    ------
+    ValueError
+        Shapes or dtypes do not fit, no features where they are needed, an unknown mode or backend.
+    RuntimeError
+        backend='cuda' without a CUDA device.
+    """
+    op = "voxelize_pointcloud"
+    if mode not in ("occupancy", "count", "mean", "max"):
+        raise InvalidArgument(f"{op}: mode is {mode!r}, expected 'occupancy', 'count', 'mean' or 'max'")
+    if features is None and mode in ("mean", "max"):
+        raise InvalidArgument(f"{op}: features is None, expected an array [N, F] for mode {mode!r}")
+    home = _device_of(points)
+    arrays = _place(op, backend, [points] if features is None else [points, features], home)
+    with _called(op, "origin is grid_min, voxel_m is voxel_size, shape is grid_size"):
+        result = _core.voxelize(*arrays, voxel_m=voxel_size, origin=grid_min, shape=grid_size, reduce=mode).values
+    return _back(op, as_int32(result) if mode == "occupancy" else result, home)
+
+
+def voxelize_occupancy(
+    points: Any,
+    grid_size: Sequence[int],
+    voxel_size: float,
+    origin: Sequence[float],
+    backend: str | None = None,
+) -> Any:
+    """Which voxels of a grid have points: `voxelize_pointcloud` with mode 'occupancy' and another order of arguments.
+
+    Parameters
+    ----------
+    points, grid_size, voxel_size, backend
+        As in `voxelize_pointcloud`.
+    origin : 3 floats
+        The low corner of the grid, in metres.
+
+    Returns
+    -------
+    int32 array [X, Y, Z]
+        1 where there are points, else 0.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As `voxelize_pointcloud`.
+    """
+    return voxelize_pointcloud(points, None, origin, voxel_size, grid_size, "occupancy", backend)

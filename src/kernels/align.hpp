@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/fault.hpp"
+#include "core/index_list.hpp"
 #include "core/isa.hpp"
 #include "core/visit.hpp"
 #include "math/place.hpp"
@@ -16,18 +17,6 @@ namespace robocache {
 using AlignTimes = Values<DType::i64, DType::f64, DType::f32>;
 using AlignFloats = Values<DType::f64, DType::f32, DType::f16, DType::bf16>;
 using AlignIndices = Values<DType::i32, DType::i64>;
-
-/// A [G], [G+1] or [B] list of counts or indices; null: not given.
-struct IndexList {
-  const void* data = nullptr;
-  std::int64_t stride = 0;
-  bool wide = false;  ///< i64, else i32
-
-  [[nodiscard]] ROBOCACHE_HD std::int64_t operator[](std::int64_t i) const {
-    return wide ? static_cast<const std::int64_t*>(data)[i * stride]
-                : static_cast<std::int64_t>(static_cast<const std::int32_t*>(data)[i * stride]);
-  }
-};
 
 /// What a plan keeps for a target: a Placement without its marks, and what a cubic needs. Told apart by their values:
 ///   index < 0        fill: `weight` is the value (NaN: none)
@@ -49,7 +38,8 @@ ROBOCACHE_HD PlanStep usable_step(PlanStep s, std::int64_t count) {
   return s;
 }
 
-/// One run of columns of a stream, checked and with every default resolved (interp is never `automatic`). Pitches count elements.
+/// One run of columns of a stream, checked and with every default resolved (interp is never `automatic`). Pitches count
+/// elements.
 /// Sample s of segment g is values + g * value_batch + s * value_row + d * value_column; with offsets, value_batch and
 /// stamp_batch are 0 and s counts from offsets[g]. A shared clock has stamp_batch 0.
 struct AlignStream {
@@ -144,8 +134,8 @@ Fault align(const AlignArgs& args, const Context& ctx);
 
 namespace cuda {
 
-/// On ctx.stream of the current device. One launch for up to 64 runs of columns that one kernel can do; a second one for quaternions
-/// that take more than one tile of targets.
+/// On ctx.stream of the current device. One launch for up to 64 runs of columns that one kernel can do; a second one
+/// for quaternions that take more than one tile of targets.
 void align(const AlignArgs& args, const FaultSink& sink, const Context& ctx);
 
 }  // namespace cuda

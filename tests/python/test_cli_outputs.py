@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from robocache.cli.writers import METADATA_MEMBER, Column, open_output
+from robocache.cli.outputs import METADATA_MEMBER
+from robocache.cli.writers import Column, open_output
 from test_cli import error_line
 from test_cli_align import align, columns
 

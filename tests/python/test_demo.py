@@ -56,9 +56,10 @@ def test_align_basics(tmp_path):
     assert "gripper 12 mm, said 10 ms ago" in lines["140"]
 
 
-def test_the_worked_example_of_the_contract():
-    failed, tried = doctest.testfile(str(ROOT / "docs" / "alignment.md"), module_relative=False)
-    assert tried >= 7
+@pytest.mark.parametrize(("document", "steps"), [("alignment.md", 7), ("voxelization.md", 6)])
+def test_the_worked_examples_of_the_contracts(document, steps):
+    failed, tried = doctest.testfile(str(ROOT / "docs" / document), module_relative=False)
+    assert tried >= steps
     assert failed == 0
 
 

@@ -38,7 +38,8 @@ def test_one_line_edits(tree: Path) -> None:
     assert f"  python::bind_{NAME}(m);\n" in (tree / "python/bindings/module.cpp").read_text()
     package = (tree / "python/robocache/__init__.py").read_text()
     assert f'    "{NAME}",\n' in package
-    assert [line for line in package.splitlines() if line.startswith("from robocache._core") and NAME in line]
+    imported = package.split("from robocache._core import (\n")[1].split(")")[0]
+    assert f"    {NAME},\n" in imported
 
 
 @pytest.mark.parametrize("path", [f for f in scaffold_operator.FILES.values() if f.endswith((".cpp", ".cu"))])

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from robocache.cli.outputs import ARRAY_SUFFIXES, Array, SaveArrays, appearing, array_saver
 from robocache.errors import InvalidArgument
-
-Array = npt.NDArray[Any]
-
-METADATA_MEMBER = "robocache.json"
 
 _ROWS_PER_GROUP = 1 << 16
 
@@ -64,29 +58,24 @@ def open_output(path: Path, columns: Sequence[Column], metadata: Mapping[str, An
     OSError
         The folder does not exist or cannot be written.
     """
-    make = _WRITERS.get(path.suffix.lower())
-    if make is None:
-        raise InvalidArgument(f"align: output is {path.name}, expected a name that ends in {', '.join(_WRITERS)}")
     names = [column.name for column in columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidArgument(f"align: two columns of the output are named {twice[0]!r}; hint: choose with --streams")
-    if path.is_dir():
-        raise IsADirectoryError(f"align: output {path} is a folder, expected a file name")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"align: output folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        writer = make(temporary, columns, json.dumps(metadata))
+    with appearing(path, (".parquet", *ARRAY_SUFFIXES), op="align") as temporary:
+        writer = _writer(temporary, path.suffix.lower(), columns, json.dumps(metadata))
         try:
             yield writer
             writer.finish()
         except BaseException:
             writer.abort()
             raise
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _writer(path: Path, suffix: str, columns: Sequence[Column], metadata: str) -> Writer:
+    if suffix == ".parquet":
+        return _ParquetWriter(path, columns, metadata)
+    return _ArraysWriter(path, array_saver(suffix, op="align"), columns, metadata)
 
 
 class _ParquetWriter:
@@ -134,60 +123,22 @@ def _arrow_array(column: Column, values: Array) -> pa.Array:
 
 
 class _ArraysWriter:
-    """Keeps all rows in memory: both formats want whole arrays."""
+    """Keeps all rows in memory: npz and safetensors want whole arrays."""
 
-    def __init__(self, path: Path, columns: Sequence[Column], metadata: str) -> None:
+    def __init__(self, path: Path, save: SaveArrays, columns: Sequence[Column], metadata: str) -> None:
         self._path = path
-        self._columns = columns
+        self._save = save
         self._metadata = metadata
         self._parts: dict[str, list[Array]] = {
             column.name: [np.empty((0, *column.shape), column.dtype)] for column in columns
         }
-        path.touch()  # Not after an hour of work.
 
     def write(self, columns: Mapping[str, Array]) -> None:
         for name, parts in self._parts.items():
             parts.append(columns[name])
 
-    def _arrays(self) -> dict[str, Array]:
-        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
+    def finish(self) -> None:
+        self._save(self._path, {name: np.concatenate(parts) for name, parts in self._parts.items()}, self._metadata)
 
     def abort(self) -> None:
         self._parts.clear()
-
-
-class _NpzWriter(_ArraysWriter):
-    """numpy's npz, with the metadata in it as the file `robocache.json`.
-
-    Not by np.savez, which takes the names as keywords beside its own: a column may be called `file`.
-    """
-
-    def finish(self) -> None:
-        with zipfile.ZipFile(self._path, "w") as archive:
-            archive.writestr(METADATA_MEMBER, self._metadata)
-            for name, array in self._arrays().items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-
-
-class _SafetensorsWriter(_ArraysWriter):
-    """safetensors, with the metadata in its header."""
-
-    def __init__(self, path: Path, columns: Sequence[Column], metadata: str) -> None:
-        try:
-            import safetensors.numpy as safetensors
-        except ModuleNotFoundError as error:
-            text = "align: output is .safetensors, which needs safetensors; hint: pip install safetensors"
-            raise ModuleNotFoundError(text) from error
-        self._save = safetensors.save_file
-        super().__init__(path, columns, metadata)
-
-    def finish(self) -> None:
-        self._save(self._arrays(), self._path, metadata={"robocache": self._metadata})
-
-
-_WRITERS: dict[str, Callable[[Path, Sequence[Column], str], Writer]] = {
-    ".parquet": _ParquetWriter,
-    ".npz": _NpzWriter,
-    ".safetensors": _SafetensorsWriter,
-}

@@ -1,0 +1,139 @@
+"""voxelize on the CPU beside what a user would write with numpy and torch.
+
+    python benchmarks/voxelize.py [--json FILE] [--points CLOUD.ply]
+
+Every peer's answer is held against ours first; peers take turns, and a ratio is the median of the rounds' ratios.
+Points are random and all in range; --points takes a real scan instead, tiled to a million points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import robocache as rc
+import torch
+
+N, F, SIZE, VOXEL_M = 1_000_000, 4, 128, 0.05
+ROUNDS = 15
+Peers = dict[str, Callable[[], Any]]
+
+
+def cloud(path: Path | None, random: np.random.Generator) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """N points and the origin of a grid that holds them all, or what of a real scan lies around its middle."""
+    if path is None:
+        return random.uniform(0, SIZE * VOXEL_M, (N, 3)).astype(np.float32), (0.0, 0.0, 0.0)
+    scan = rc.read_points(path).points.astype(np.float32)
+    middle = np.median(scan, axis=0)
+    return np.resize(scan, (N, 3)), tuple(float(x) for x in middle - SIZE * VOXEL_M / 2)
+
+
+def flat_voxels(points: np.ndarray, origin: tuple[float, float, float]) -> np.ndarray:
+    """The flat voxel of each point; SIZE**3 for those outside."""
+    at = np.floor((points - np.float32(origin)) * (np.float32(1) / np.float32(VOXEL_M)))
+    inside = ((at >= 0) & (at < SIZE)).all(axis=1)
+    index = np.where(inside[:, None], at, 0).astype(np.int64)
+    return np.where(inside, (index[:, 0] * SIZE + index[:, 1]) * SIZE + index[:, 2], SIZE**3)
+
+
+def peers(points: np.ndarray, origin: tuple[float, float, float], features: np.ndarray) -> dict[str, Peers]:
+    """For each reduction, ways to compute it. numpy and torch are given the voxel of each point: their part is less."""
+    flat = flat_voxels(points, origin)
+    index, given = torch.from_numpy(flat), torch.from_numpy(features)
+    ones = torch.ones(N)
+
+    def ours(reduce: str) -> Callable[[], Any]:
+        options = {"voxel_m": VOXEL_M, "origin": origin, "shape": (SIZE,) * 3, "reduce": reduce}
+        return lambda: rc.voxelize(points, features, **options).values
+
+    def numpy_mean() -> np.ndarray:
+        total = np.zeros((SIZE**3 + 1, F), np.float32)
+        np.add.at(total, flat, features)
+        count = np.bincount(flat, minlength=SIZE**3 + 1)
+        return (total / np.maximum(count, 1)[:, None].astype(np.float32))[:-1]
+
+    def torch_mean() -> Any:
+        total = torch.zeros(SIZE**3 + 1, F).index_add_(0, index, given)
+        count = torch.zeros(SIZE**3 + 1).index_add_(0, index, ones)
+        return (total / count.clamp(min=1)[:, None])[:-1]
+
+    def numpy_max() -> np.ndarray:
+        most = np.full((SIZE**3 + 1, F), -np.inf, np.float32)
+        np.maximum.at(most, flat, features)
+        return np.where(np.isinf(most), 0, most)[:-1]
+
+    def torch_max() -> Any:
+        most = torch.full((SIZE**3 + 1, F), -torch.inf)
+        most.scatter_reduce_(0, index[:, None].expand(-1, F), given, "amax")
+        return torch.where(most.isinf(), 0, most)[:-1]
+
+    return {
+        "count": {
+            "robocache": ours("count"),
+            "numpy bincount": lambda: np.bincount(flat, minlength=SIZE**3 + 1)[:-1],
+            "torch bincount": lambda: torch.bincount(index, minlength=SIZE**3 + 1)[:-1],
+        },
+        "mean": {"robocache": ours("mean"), "numpy add.at": numpy_mean, "torch index_add": torch_mean},
+        "max": {"robocache": ours("max"), "numpy maximum.at": numpy_max, "torch scatter_reduce": torch_max},
+    }
+
+
+def milliseconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
+
+
+def measured(reduce: str, runs: Peers) -> list[dict[str, Any]]:
+    """A row for each peer.
+
+    Raises
+    ------
+    ValueError
+        A peer does not give our answer.
+    """
+    want = np.asarray(runs["robocache"]()).reshape(SIZE**3, -1)
+    for name, run in runs.items():
+        if not np.allclose(np.asarray(run()).reshape(SIZE**3, -1), want, rtol=1e-5, atol=1e-5):
+            raise ValueError(f"{reduce}: {name} differs from robocache")
+    rounds = [{name: milliseconds(run) for name, run in runs.items()} for _ in range(ROUNDS)]
+    return [
+        {
+            "reduce": reduce,
+            "peer": name,
+            "median_ms": float(np.median([r[name] for r in rounds])),
+            "p10_ms": float(np.quantile([r[name] for r in rounds], 0.1)),
+            "p90_ms": float(np.quantile([r[name] for r in rounds], 0.9)),
+            "times_ours": float(np.median([r[name] / r["robocache"] for r in rounds])),
+        }
+        for name in runs
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--points", type=Path)
+    arguments = parser.parse_args()
+    random = np.random.default_rng()
+    points, origin = cloud(arguments.points, random)
+    features = random.normal(size=(N, F)).astype(np.float32)
+    inside = float((flat_voxels(points, origin) < SIZE**3).mean())
+    print(f"{N} points x {F} features -> {SIZE}^3, {inside:.1%} in range, {torch.get_num_threads()} threads")
+    rows: list[dict[str, Any]] = []
+    for reduce, runs in peers(points, origin, features).items():
+        for row in measured(reduce, runs):
+            rows.append(row)
+            print(f"{reduce:6} {row['peer']:22} {row['median_ms']:8.2f} ms  {row['times_ours']:6.2f} x ours")
+    if arguments.json:
+        facts = {"threads": torch.get_num_threads(), "in_range": inside, "installation": rc.check_installation()}
+        arguments.json.write_text(json.dumps({**facts, "rows": rows}, indent=1, default=str))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <robocache/context.hpp>
+#include <robocache/error.hpp>
+#include <robocache/tensor.hpp>
+
+namespace robocache {
+
+/// Boxes side by side: voxel i of an axis holds the coordinates p with i = floor((p - origin) * (1 / voxel_m)), computed in that
+/// order in the compute type: f64 for f64 points, else f32. Points outside [0, shape) or not finite are in no voxel.
+struct VoxelGrid {
+  double origin[3] = {0, 0, 0};       ///< m: the low corner of voxel (0, 0, 0)
+  double voxel_m[3] = {1, 1, 1};      ///< above 0
+  std::int64_t shape[3] = {1, 1, 1};  ///< X, Y, Z voxels; each 0 to 2^24
+};
+
+/// What becomes of the points of one voxel.
+enum class Reduce : std::uint8_t {
+  count,           ///< how many
+  occupancy,       ///< whether any
+  occupancy_bits,  ///< whether any, a bit a voxel: bit z % 8 of byte z / 8, as numpy.packbits(bitorder="little") along
+                   ///< z
+  sum,             ///< of their features: 256 at a time in the order of the points from +0, then those sums in order
+  mean,            ///< that sum over the count
+  min,             ///< per feature; of equal ones (+0 and -0) the first point's; NaN where any is NaN
+  max,
+  first,  ///< the features of the first point
+  last,   ///< of the last
+};
+
+constexpr std::string_view name(Reduce reduce) noexcept {
+  constexpr std::string_view names[] = {"count", "occupancy", "occupancy_bits", "sum", "mean",
+                                        "min",   "max",       "first",          "last"};
+  return names[static_cast<std::size_t>(reduce)];
+}
+
+/// Points of one cloud or of B clouds, each with F features.
+struct Clouds {
+  ConstTensor points{};    ///< [N, 3], or [B, N, 3]; f16|bf16|f32|f64 m; any strides
+  ConstTensor features{};  ///< [N, F], or [B, N, F]; f16|bf16|f32|f64; not given: count and occupancy only
+  ConstTensor lengths{};   ///< [B] i32|i64, with [B, N, 3]: points that cloud b has; the others are not read
+  ConstTensor offsets{};   ///< [B + 1] i32|i64, with [N, 3]: cloud b is points offsets[b] to offsets[b + 1]
+  ConstTensor
+      transform{};  ///< [4, 4] or [B, 4, 4] f32|f64: maps points into the grid's frame first; the last row is not read
+};
+
+/// One result, laid out [B, X, Y, Z] or [B, X, Y, Z, F] and contiguous, without B for a single cloud.
+struct Voxels {
+  Reduce reduce = Reduce::count;
+  Tensor out{};      ///< count: i32; occupancy: bool|u8; occupancy_bits: u8 [B, X, Y, ceil(Z / 8)]; others: as features
+  double empty = 0;  ///< written to voxels without points; not for count and occupancy
+};
+
+/// Puts points into a grid of voxels. The same bits in every run, on every device and with any number of threads.
+///   dropped  [B], or [] for a single cloud; i64: points of the cloud that are in no voxel; may be not given
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch of about 16 bytes a point.
+/// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on CUDA
+/// all but count and occupancy), OutOfMemory.
+void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
+              const Context& ctx = {});
+
+}  // namespace robocache

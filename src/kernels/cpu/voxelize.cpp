@@ -1,0 +1,144 @@
+#include "kernels/voxelize.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/cpu/voxelize_bins.hpp"
+#include "kernels/cpu/voxelize_tile.hpp"
+
+namespace robocache::cpu {
+
+namespace ROBOCACHE_ISA {
+
+namespace {
+
+void count_points(Tile& tile, std::uint32_t* count) {
+  std::fill_n(count, tile.voxels, 0U);
+  for (const std::uint64_t entry : tile.entries) tile.most = std::max(tile.most, ++count[Tile::place(entry)]);
+  tile.count = count;
+}
+
+void write_occupancy(const Tile& tile, std::uint8_t* out) {
+  for (std::int64_t voxel = 0; voxel < tile.voxels; ++voxel) out[voxel] = tile.count[voxel] != 0;
+}
+
+void write_bits(const Tile& tile, std::int64_t z, std::uint8_t* out) {
+  for (std::int64_t row = 0; row < tile.voxels; row += z) {
+    for (std::int64_t first = row; first < row + z; first += 8) {
+      unsigned bits = 0;
+      for (std::int64_t voxel = first; voxel < std::min(first + 8, row + z); ++voxel) {
+        bits |= static_cast<unsigned>(tile.count[voxel] != 0) << (voxel - first);
+      }
+      *out++ = static_cast<std::uint8_t>(bits);
+    }
+  }
+}
+
+void write_counts(const Tile& tile, const VoxelOutput& output) {
+  const std::int64_t z = tile.args.grid.shape[2];
+  if (output.reduce == Reduce::count) {
+    std::copy_n(tile.count, tile.voxels, static_cast<std::uint32_t*>(output.data) + tile.first_voxel);
+  } else if (output.reduce == Reduce::occupancy) {
+    write_occupancy(tile, static_cast<std::uint8_t*>(output.data) + tile.first_voxel);
+  } else {
+    write_bits(tile, z, static_cast<std::uint8_t*>(output.data) + tile.first_voxel / z * tile.args.bytes_z());
+  }
+}
+
+template <class T, class C>
+void reduce_features(const Tile& tile, const VoxelOutput& output, const TileScratch<C>& scratch) {
+  const auto with = [&](auto columns) { FeatureTile<T, C, decltype(columns)>(tile, columns, scratch).reduce(output); };
+  switch (tile.args.columns) {
+    case 1:
+      return with(std::integral_constant<std::int64_t, 1>{});
+    case 3:
+      return with(std::integral_constant<std::int64_t, 3>{});
+    case 4:
+      return with(std::integral_constant<std::int64_t, 4>{});
+    default:
+      return with(tile.args.columns);
+  }
+}
+
+/// Scratch of one thread, and what it does with a tile.
+template <class T, class C>
+class Reducer {
+ public:
+  Reducer(const VoxelizeArgs& args, const Tiling& tiling, MemoryResource& memory)
+      : args_(args),
+        count_(memory, tiling.voxels),
+        left_(memory, tiling.voxels),
+        first_(memory, std::is_same_v<T, C> ? 0 : tiling.voxels * args.columns),
+        second_(memory, tiling.voxels * args.columns) {}
+
+  void operator()(Tile& tile) {
+    count_points(tile, count_.data());
+    const TileScratch<C> scratch{first_.data(), second_.data(), left_.data()};
+    for (const VoxelOutput& output : args_.outputs) {
+      if (counts(output.reduce)) {
+        write_counts(tile, output);
+      } else {
+        reduce_features<T>(tile, output, scratch);
+      }
+    }
+  }
+
+ private:
+  const VoxelizeArgs& args_;
+  Scratch<std::uint32_t> count_, left_;
+  Scratch<C> first_, second_;
+};
+
+template <class T, class C>
+void reduce_tiles(const VoxelizeArgs& args, const Context& ctx) {
+  const Tiling tiling(args, static_cast<std::int64_t>(sizeof(std::uint32_t) + sizeof(C) * args.columns));
+  const PointBins bins(args, tiling, ctx);
+  MemoryResource& memory = ctx.scratch != nullptr ? *ctx.scratch : host_memory();
+  parallel_for(args.clouds * tiling.tiles, 4, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
+    Reducer<T, C> reduce(args, tiling, memory);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t cloud = i / tiling.tiles;
+      const std::int64_t t = i % tiling.tiles;
+      Tile tile{.args = args,
+                .cloud = cloud_range(args, cloud),
+                .entries = bins.tile(cloud, t),
+                .first_voxel = (cloud * tiling.rows + tiling.first_row(t)) * tiling.z,
+                .voxels = tiling.rows_of(t) * tiling.z};
+      reduce(tile);
+    }
+  });
+}
+
+void drop_all(const VoxelizeArgs& args) {
+  for (std::int64_t b = 0; b < args.clouds; ++b) {
+    const CloudRange range = cloud_range(args, b);
+    if (args.dropped != nullptr) args.dropped[b] = range.end - range.begin;
+  }
+}
+
+void voxelize(const VoxelizeArgs& args, const Context& ctx) {
+  if (args.rows() * args.grid.shape[2] == 0) return drop_all(args);
+  visit(args.features.dtype, PointDTypes{}, [&]<DType dtype>() {
+    if constexpr (dtype == DType::f64) {
+      reduce_tiles<double, double>(args, ctx);
+    } else if constexpr (dtype == DType::f32) {
+      reduce_tiles<float, float>(args, ctx);
+    } else if constexpr (dtype == DType::f16) {
+      reduce_tiles<f16, float>(args, ctx);
+    } else {
+      reduce_tiles<bf16, float>(args, ctx);
+    }
+  });
+}
+
+}  // namespace
+
+}  // namespace ROBOCACHE_ISA
+
+template <>
+void voxelize<Isa::ROBOCACHE_ISA>(const VoxelizeArgs& args, const Context& ctx) {
+  ROBOCACHE_ISA::voxelize(args, ctx);
+}
+
+}  // namespace robocache::cpu

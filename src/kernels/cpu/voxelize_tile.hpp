@@ -1,0 +1,210 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/cpu/simd.hpp"
+#include "kernels/cpu/voxelize_bins.hpp"
+
+// The features of the voxels of one tile.
+namespace robocache::cpu::ROBOCACHE_ISA {
+
+/// A tile of a cloud, and the points in each of its voxels.
+struct Tile {
+  const VoxelizeArgs& args;
+  CloudRange cloud;
+  std::span<const std::uint64_t> entries;  ///< the points, as PointBins has them
+  std::int64_t first_voxel = 0;            ///< among those of all clouds
+  std::int64_t voxels = 0;
+  const std::uint32_t* count = nullptr;  ///< of each voxel
+  std::uint32_t most = 0;                ///< of any voxel
+
+  static std::int64_t place(std::uint64_t entry) { return static_cast<std::int64_t>(entry & kPlaceMask); }
+  [[nodiscard]] std::int64_t point(std::uint64_t entry) const {
+    return cloud.begin + static_cast<std::int64_t>(entry >> kPlaceBits);
+  }
+};
+
+/// Room for a tile's accumulators: of type C, for all its voxels and features, twice; and a counter for each voxel.
+template <class C>
+struct TileScratch {
+  C* first;
+  C* second;
+  std::uint32_t* left;
+};
+
+inline constexpr std::int64_t kFixedColumns = 4;  ///< so many columns at most are known when compiling
+
+/// Features of type T, computed in C. `Columns` is an integer, or a constant of one.
+template <class T, class C, class Columns>
+class FeatureTile {
+ public:
+  FeatureTile(const Tile& tile, Columns columns, const TileScratch<C>& scratch)
+      : tile_(tile),
+        columns_(columns),
+        scratch_(scratch),
+        features_(static_cast<const T*>(tile.args.features.data) + tile.cloud.base * tile.args.features.batch),
+        row_(tile.args.features.row),
+        column_(tile.args.features.column) {}
+
+  void reduce(const VoxelOutput& output) const {
+    T* out = static_cast<T*>(output.data) + tile_.first_voxel * columns_;
+    const auto empty = filled<T>(output.empty);
+    constexpr C inf = std::numeric_limits<C>::infinity();
+    if (output.reduce == Reduce::sum || output.reduce == Reduce::mean) {
+      C* sums = tile_.most > kVoxelSumChunk ? chunked_sums(accumulators(out)) : short_sums(accumulators(out));
+      if (output.reduce == Reduce::mean) divide(sums);
+      convert(out, sums);
+      if (output.empty != 0 || std::signbit(output.empty)) fill_empty(out, empty);  // A sum of nothing is +0.
+    } else if (output.reduce == Reduce::min) {
+      convert(out, extremes(accumulators(out), inf, [](C v, C least) { return v < least; }));
+      fill_empty(out, empty);
+    } else if (output.reduce == Reduce::max) {
+      convert(out, extremes(accumulators(out), -inf, [](C v, C most) { return v > most; }));
+      fill_empty(out, empty);
+    } else {
+      copy_points(out, output.reduce == Reduce::first);
+      fill_empty(out, empty);
+    }
+  }
+
+ private:
+  /// The result itself where it has their type: written once, while it is in the cache.
+  C* accumulators(T* out) const {
+    if constexpr (std::is_same_v<T, C>) {
+      return out;
+    } else {
+      return scratch_.first;
+    }
+  }
+
+  [[nodiscard]] const T* features_of(std::uint64_t entry) const { return features_ + tile_.point(entry) * row_; }
+
+  /// to[d] = f(d) for all columns. All are read before any is written, which the compiler could not know.
+  template <class U, class F>
+  ROBOCACHE_SIMD void set_row(U* to, const F& f) const {
+    if constexpr (std::is_same_v<Columns, std::int64_t>) {
+#pragma GCC ivdep
+      for (std::int64_t d = 0; d < columns_; ++d) to[d] = f(d);
+    } else {
+      U row[Columns::value];
+      for (std::int64_t d = 0; d < Columns::value; ++d) row[d] = f(d);
+      for (std::int64_t d = 0; d < Columns::value; ++d) to[d] = row[d];
+    }
+  }
+
+  /// accumulator = f(accumulator, feature) for all features of all points, in the order of the points; `then` once a point.
+  template <class F, class Then>
+  void accumulate(C* into, const F& f, const Then& then) const {
+    if (column_ == 1) {
+      accumulate(into, std::integral_constant<std::int64_t, 1>{}, f, then);
+    } else {
+      accumulate(into, column_, f, then);
+    }
+  }
+
+  template <class Pitch, class F, class Then>
+  void accumulate(C* into, Pitch column, const F& f, const Then& then) const {
+    constexpr std::size_t ahead = 48;  // The points of a tile are far apart in memory.
+    const std::size_t n = tile_.entries.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i + ahead < n) __builtin_prefetch(features_of(tile_.entries[i + ahead]));
+      const std::int64_t voxel = Tile::place(tile_.entries[i]);
+      const T* from = features_of(tile_.entries[i]);
+      C* to = into + voxel * columns_;
+      set_row(to, [&](std::int64_t d) { return f(to[d], widened<C>(from[d * column])); });
+      then(voxel);
+    }
+  }
+
+  C* short_sums(C* sums) const {
+    std::fill_n(sums, tile_.voxels * columns_, C{0});
+    accumulate(sums, [](C sum, C v) { return sum + v; }, [](std::int64_t) {});
+    return sums;
+  }
+
+  C* chunked_sums(C* chunks) const {
+    C* sums = scratch_.second;
+    std::fill_n(chunks, tile_.voxels * columns_, C{0});
+    std::fill_n(sums, tile_.voxels * columns_, C{0});
+    std::fill_n(scratch_.left, tile_.voxels, kVoxelSumChunk);
+    const auto close = [&](std::int64_t voxel) {
+      for (std::int64_t i = voxel * columns_; i < (voxel + 1) * columns_; ++i)
+        sums[i] += std::exchange(chunks[i], C{0});
+      scratch_.left[voxel] = kVoxelSumChunk;
+    };
+    accumulate(
+        chunks, [](C sum, C v) { return sum + v; },
+        [&](std::int64_t voxel) {
+          if (--scratch_.left[voxel] == 0) close(voxel);
+        });
+    for (std::int64_t voxel = 0; voxel < tile_.voxels; ++voxel) {
+      if (tile_.count[voxel] % kVoxelSumChunk != 0) close(voxel);
+    }
+    return sums;
+  }
+
+  /// The first of the values that nothing beats; the first NaN where there is any.
+  template <class Beats>
+  C* extremes(C* found, C none, const Beats& beats) const {
+    std::fill_n(found, tile_.voxels * columns_, none);
+    accumulate(
+        found, [&](C best, C v) { return beats(v, best) || (v != v && best == best) ? v : best; }, [](std::int64_t) {});
+    return found;
+  }
+
+  /// A sum of one point is its mean: most voxels have no more, and a branch that is mostly taken costs less than divisions.
+  void divide(C* sums) const {
+    for (std::int64_t voxel = 0; voxel < tile_.voxels; ++voxel) {
+      if (tile_.count[voxel] <= 1) continue;
+      const auto count = static_cast<C>(tile_.count[voxel]);
+      C* sum = sums + voxel * columns_;
+      set_row(sum, [&](std::int64_t d) { return sum[d] / count; });
+    }
+  }
+
+  void convert(T* out, const C* from) const {
+    if (static_cast<const void*>(from) == out) return;
+    for (std::int64_t i = 0; i < tile_.voxels * columns_; ++i) out[i] = narrowed<T>(from[i]);
+  }
+
+  void fill_empty(T* out, T empty) const {
+    T row[kFixedColumns];
+    std::fill_n(row, kFixedColumns, empty);
+    for (std::int64_t voxel = 0; voxel < tile_.voxels; ++voxel) {
+      T* to = out + voxel * columns_;
+      if constexpr (std::is_same_v<Columns, std::int64_t>) {
+        if (tile_.count[voxel] == 0) std::fill_n(to, columns_, empty);
+      } else {
+        // Chosen by address: a branch on which voxels have points cannot be predicted.
+        const T* from = tile_.count[voxel] == 0 ? row : to;
+        set_row(to, [&](std::int64_t d) { return from[d]; });
+      }
+    }
+  }
+
+  /// The features of each voxel's first or last point: of those that are copied, the last stays.
+  void copy_points(T* out, bool first) const {
+    const std::size_t n = tile_.entries.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::uint64_t entry = tile_.entries[first ? n - 1 - i : i];
+      const T* from = features_of(entry);
+      T* to = out + Tile::place(entry) * columns_;
+      for (std::int64_t d = 0; d < columns_; ++d) to[d] = from[d * column_];
+    }
+  }
+
+  const Tile& tile_;
+  Columns columns_;
+  const TileScratch<C>& scratch_;
+  const T* features_;
+  std::int64_t row_;
+  std::int64_t column_;
+};
+
+}  // namespace robocache::cpu::ROBOCACHE_ISA

@@ -1,0 +1,95 @@
+"""A naive voxelizer: one point after the other, in numpy, as docs/voxelization.md says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CHUNK = 256
+COUNTS = ("count", "occupancy", "occupancy_bits")
+
+
+@dataclass(frozen=True)
+class Grid:
+    voxel_m: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    shape: tuple[int, int, int]
+
+
+def compute_type(dtype: str) -> type:
+    return np.float64 if dtype == "float64" else np.float32
+
+
+def transformed(points: np.ndarray, transform: np.ndarray | None) -> np.ndarray:
+    """`points` in their compute type; each product and sum is rounded, from left to right."""
+    if transform is None:
+        return points
+    m = transform.astype(points.dtype)
+    x, y, z = points.T
+    with np.errstate(all="ignore"):
+        return np.stack([m[i, 0] * x + m[i, 1] * y + m[i, 2] * z + m[i, 3] for i in range(3)], axis=1)
+
+
+def voxel_of(points: np.ndarray, grid: Grid) -> np.ndarray:
+    """The flat voxel of each point, in C order; -1 for none. `points` are in their compute type, which this keeps."""
+    C = points.dtype.type
+    inside = np.ones(len(points), bool)
+    flat = np.zeros(len(points), np.int64)
+    with np.errstate(all="ignore"):
+        for i in range(3):
+            at = np.floor((points[:, i] - C(grid.origin[i])) * (C(1) / C(grid.voxel_m[i])))
+            inside &= (at >= 0) & (at < grid.shape[i])
+            flat = flat * grid.shape[i] + np.where(inside, at, 0).astype(np.int64)
+    return np.where(inside, flat, -1)
+
+
+def _sum(rows: np.ndarray) -> np.ndarray:
+    total = np.zeros(rows.shape[1], rows.dtype)
+    for first in range(0, len(rows), CHUNK):
+        chunk = np.zeros(rows.shape[1], rows.dtype)
+        for row in rows[first : first + CHUNK]:
+            chunk = chunk + row
+        total = chunk if first == 0 else total + chunk
+    return total
+
+
+def _extreme(rows: np.ndarray, sign: int) -> np.ndarray:
+    best = rows[0]
+    for row in rows[1:]:
+        best = np.where(np.isnan(best), best, np.where((sign * row > sign * best) | np.isnan(row), row, best))
+    return best
+
+
+def reduced(rows: np.ndarray, reduce: str) -> np.ndarray:
+    """What becomes of the features `rows` of one voxel, in their order."""
+    with np.errstate(all="ignore"):
+        if reduce == "sum":
+            return _sum(rows)
+        if reduce == "mean":
+            return _sum(rows) / rows.dtype.type(len(rows))
+        if reduce in ("min", "max"):
+            return _extreme(rows, 1 if reduce == "max" else -1)
+    return rows[0] if reduce == "first" else rows[-1]
+
+
+def voxelize(
+    points: np.ndarray, features: np.ndarray, grid: Grid, reduce: str, empty: float, transform: np.ndarray | None = None
+) -> tuple[np.ndarray, int]:
+    """One cloud: (result, dropped). Results of features are in the dtype of `features`, their compute type."""
+    flat = voxel_of(transformed(points, transform), grid)
+    voxels = int(np.prod(grid.shape))
+    count = np.bincount(flat[flat >= 0], minlength=voxels)
+    dropped = int((flat < 0).sum())
+    if reduce == "count":
+        return count.astype(np.int32).reshape(grid.shape), dropped
+    if reduce == "occupancy":
+        return (count > 0).reshape(grid.shape), dropped
+    if reduce == "occupancy_bits":
+        return np.packbits((count > 0).reshape(grid.shape), axis=-1, bitorder="little"), dropped
+    out = np.full((voxels, features.shape[1]), empty, features.dtype)
+    order = np.argsort(flat, kind="stable")
+    order = order[flat[order] >= 0]
+    for rows in np.split(order, np.flatnonzero(np.diff(flat[order])) + 1) if len(order) else []:
+        out[flat[rows[0]]] = reduced(features[rows], reduce)
+    return out.reshape(*grid.shape, -1), dropped
