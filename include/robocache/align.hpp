@@ -117,15 +117,17 @@ Pending resample(const Stream& stream, const Targets& at, const Tensor& out, Dat
 
 /// What align finds out before it looks at values, kept for streams that share a clock, or for another epoch.
 ///   clock   stamps, interp or runs, limits, outside, lengths, offsets, rows as in align; no values, no mask
-///   steps   [C, B, T, 4] i64   written; contiguous. C: how many of {hold}, {nearest}, {all curves} interp or runs have, in this
-///           order. Word 0 is the sample within its segment, or -1; word 1 the bits of a double: the weight of the next sample (0:
-///           the sample itself), or what is written where there is no sample; the others belong to pchip.
+///   steps   [C, B, T, 4] i64   written; contiguous. C: how many of {hold}, {nearest}, {all curves} interp or runs
+///           have, in this order. Word 0 is the sample within its segment, or -1; word 1 the bits of a double: the
+///           weight of the next sample (0: the sample itself), or what is written where there is no sample; the others
+///           belong to pchip.
 ///   valid, age_ns   [B, T, 1] or not given, as in align
 Pending plan(const Stream& clock, const Targets& at, const Tensor& steps, const Tensor& valid, const Tensor& age_ns,
              DataCheck check = DataCheck::automatic, const Context& ctx = {});
 
 /// Applies a plan to values: what resample would write, bit for bit.
-///   steps   [C, B, T, 4]   of a plan for as many samples, with the same lengths, offsets and rows; a stride of 0 in B shares it
+///   steps   [C, B, T, 4]   of a plan for as many samples, with the same lengths, offsets and rows; a stride of 0 in B
+///           shares it
 ///   stream  values, lengths, offsets, rows, scale, bias; interp or runs of the plan's classes
 ///   out     [B, T, D]
 void apply_plan(const ConstTensor& steps, const Stream& stream, const Tensor& out, const Context& ctx = {});

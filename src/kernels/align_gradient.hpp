@@ -12,8 +12,8 @@
 
 namespace robocache {
 
-/// One run of columns of a stream, as align takes it, and its gradients. Pitches count elements. Of `align`, `out` is what align
-/// wrote and is only read (for quaternions; else it may be null), and out_dtype is that of grad_out.
+/// One run of columns of a stream, as align takes it, and its gradients. Pitches count elements. Of `align`, `out` is
+/// what align wrote and is only read (for quaternions; else it may be null), and out_dtype is that of grad_out.
 struct AlignGradientStream {
   AlignStream align;
   const void* grad_out = nullptr;
@@ -34,8 +34,8 @@ struct AlignGradientArgs {
   std::span<const AlignGradientStream> streams;
 };
 
-/// What row r of grad_values is about: `sample` of segment `segment` (of every segment where values are shared), which batch rows
-/// [begin, end) may read. No batch row: a sample that no segment has.
+/// What row r of grad_values is about: `sample` of segment `segment` (of every segment where values are shared), which
+/// batch rows [begin, end) may read. No batch row: a sample that no segment has.
 struct SourceRow {
   std::int64_t segment = 0;
   std::int64_t sample = 0;
@@ -126,7 +126,10 @@ ROBOCACHE_HD std::int64_t value_at(const AlignStream& a, const Segment& segment,
 /// Whether sample i of a unit is there: the mask keeps it, and none of the `unit` columns from `first` on is NaN.
 ROBOCACHE_HD bool is_present(const AlignStream& a, const Segment& segment, std::int64_t i, std::int64_t first,
                              int unit) {
-  if (a.mask != nullptr && !a.mask[segment.index * a.mask_batch + (segment.first + i) * a.mask_row]) return false;
+  if (a.mask != nullptr) {
+    const auto* const mask = reinterpret_cast<const std::uint8_t*>(a.mask);  // As bytes: they may not be 0 or 1.
+    if (mask[segment.index * a.mask_batch + (segment.first + i) * a.mask_row] == 0) return false;
+  }
   for (int k = 0; k < unit; ++k) {
     const double v = load_float<double>(a.values, a.dtype, value_at(a, segment, i, first + k));
     if (v != v) return false;

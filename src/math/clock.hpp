@@ -24,8 +24,9 @@ struct Clock {
     return static_cast<double>(static_cast<T>(later - earlier));
   }
 
+  /// In whole ns, as ages are told: 0.8 - 0.7 s is not more than 100 ms.
   ROBOCACHE_HD static bool longer_than(T later, T earlier, std::int64_t limit_ns) {
-    return elapsed(later, earlier) * 1e9 > static_cast<double>(limit_ns);
+    return age_ns(later, earlier) > limit_ns;
   }
   /// (a - b) <= (c - d)
   ROBOCACHE_HD static bool not_longer(T a, T b, T c, T d) { return static_cast<T>(a - b) <= static_cast<T>(c - d); }

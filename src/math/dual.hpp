@@ -4,13 +4,16 @@
 #include <type_traits>
 
 #include "core/host_device.hpp"
+#include "math/angle.hpp"
 
 namespace robocache {
 
-/// A number and its derivative by one variable: forward-mode differentiation of whatever is templated on its compute type. Comparisons
-/// look at the number alone.
+/// A number and its derivative by one variable: forward-mode differentiation of whatever is templated on its compute
+/// type. Comparisons look at the number alone.
 template <class R>
 struct Dual {
+  using Number = R;
+
   R v{};  ///< the number
   R d{};  ///< its derivative
 
@@ -52,20 +55,17 @@ struct Dual {
     const R root = sqrt(a.v);
     return {root, a.d / (root + root)};
   }
-  friend ROBOCACHE_HD Dual acos(const Dual& a) {
-    using std::acos;
+  friend ROBOCACHE_HD Dual asin(const Dual& a) {
+    using std::asin;
     using std::sqrt;
-    return {acos(a.v), -a.d / sqrt(R(1) - a.v * a.v)};
+    return {asin(a.v), a.d / sqrt(R(1) - a.v * a.v)};
   }
   friend ROBOCACHE_HD Dual sin(const Dual& a) {
     using std::cos;
     using std::sin;
     return {sin(a.v), a.d * cos(a.v)};
   }
-  friend ROBOCACHE_HD Dual floor(const Dual& a) {
-    using std::floor;
-    return {floor(a.v), R(0)};
-  }
+  friend ROBOCACHE_HD Dual nearest_whole(const Dual& a) { return {nearest_whole(a.v), R(0)}; }
 };
 
 }  // namespace robocache

@@ -73,8 +73,8 @@ ROBOCACHE_HD std::int64_t last_duplicate(const Stamp& stamp, std::int64_t n, std
 /// A curve runs through two samples; hold and nearest take one.
 ROBOCACHE_HD constexpr bool is_curve(Interp interp) { return interp > Interp::nearest; }
 
-/// The samples of a segment, as `place` walks over them; -1 says that there is none. `stamp` maps an index to a (shifted)
-/// stamp.
+/// The samples of a segment, as `place` walks over them; -1 says that there is none. `stamp` maps an index to a
+/// (shifted) stamp.
 template <class T, class Stamp>
 struct AllSamples {
   const Stamp& stamp;

@@ -26,12 +26,28 @@ ROBOCACHE_HD Quaternion<C> operator-(const Quaternion<C>& q) {
   return {{-q.c[0], -q.c[1], -q.c[2], -q.c[3]}};
 }
 
-/// 1 / |q|; NaN for a quaternion of length zero and one that is not finite.
+/// The type of the numbers that C computes with: of one that stands for several, C::Number.
+template <class C>
+struct NumberOf {
+  using Type = typename C::Number;
+};
+template <>
+struct NumberOf<float> {
+  using Type = float;
+};
+template <>
+struct NumberOf<double> {
+  using Type = double;
+};
+
+/// 1 / |q|; NaN for a quaternion that has no direction: its squared length is zero, not finite, or so small that it has
+/// lost digits.
 template <class C>
 ROBOCACHE_HD C inverse_length(const Quaternion<C>& q) {
   using std::sqrt;
+  using Limits = std::numeric_limits<typename NumberOf<C>::Type>;
   const C norm2 = dot(q, q);
-  const auto usable = (norm2 > C(0)) & (norm2 < C(std::numeric_limits<float>::infinity()));
+  const auto usable = (norm2 >= C(Limits::min())) & (norm2 <= C(Limits::max()));
   return select(usable, C(1) / sqrt(norm2), C(std::numeric_limits<float>::quiet_NaN()));
 }
 
@@ -48,8 +64,8 @@ struct SlerpWeights {
   C from, to;
 };
 
-/// sin(t phi) / sin(phi) for x = cos(phi) - 1, by the series of Eberly (A Fast and Accurate Algorithm for Computing SLERP, 2011) in
-/// kTerms terms. It has no case of its own for small angles: there it tends to t, the weight of nlerp.
+/// sin(t phi) / sin(phi) for x = cos(phi) - 1, by the series of Eberly (A Fast and Accurate Algorithm for Computing
+/// SLERP, 2011) in kTerms terms. It has no case of its own for small angles: there it tends to t, the weight of nlerp.
 template <int kTerms, class C, class R>
 ROBOCACHE_HD C sine_ratio(R t, C x) {
   C sum = C(1);
@@ -62,8 +78,9 @@ ROBOCACHE_HD C sine_ratio(R t, C x) {
   return sum * t;
 }
 
-/// For 0 <= w <= 1 and theta in [0, pi / 2]. The series runs on a quarter of the angle, where each term is 1/25 of the one before or
-/// less. The largest error of a weight: 3e-6 with 3 terms (16-bit results), 1e-9 with 5 (f32), 6e-16 with 10 (f64).
+/// For 0 <= w <= 1 and theta in [0, pi / 2]. The series runs on a quarter of the angle, where each term is 1/25 of the
+/// one before or less. The largest error of a weight: 3e-6 with 3 terms (16-bit results), 1e-9 with 5 (f32), 6e-16 with
+/// 10 (f64).
 template <int kTerms, class C, class R>
 ROBOCACHE_HD SlerpWeights<C> slerp_weights(R w, C cosine) {
   using std::sqrt;
@@ -72,18 +89,6 @@ ROBOCACHE_HD SlerpWeights<C> slerp_weights(R w, C cosine) {
   const C scale = C(1) / (quarter * half * R(4));  // sin(theta) = 4 sin(theta/4) cos(theta/4) cos(theta/2)
   const C x = quarter - R(1);
   return {sine_ratio<kTerms>(R(4) * (R(1) - w), x) * scale, sine_ratio<kTerms>(R(4) * w, x) * scale};
-}
-
-/// For any w, which continues the arc; slower.
-template <class C>
-ROBOCACHE_HD SlerpWeights<C> slerp_weights_beyond(double w, C cosine) {
-  using std::acos;
-  using std::sin;
-  const C x = cosine - 1.0;
-  if (x > -1e-9) return {sine_ratio<1>(1 - w, x), sine_ratio<1>(w, x)};
-  const C theta = acos(cosine);
-  const C scale = C(1) / sin(theta);
-  return {sin(theta * (1 - w)) * scale, sin(theta * w) * scale};
 }
 
 /// Two unit quaternions made comparable: b in the hemisphere of a, and the cosine of the angle between them.
@@ -111,10 +116,30 @@ ROBOCACHE_HD Quaternion<C> along(const Arc<C>& arc, const SlerpWeights<C>& weigh
   return normalized(q);
 }
 
+/// For any w, which continues the arc; slower. From the chord between the two, because w multiplies the error of the
+/// angle: a cosine near 1 has lost most of a small one.
+template <class C>
+ROBOCACHE_HD SlerpWeights<C> slerp_weights_beyond(double w, const Arc<C>& arc) {
+  using std::asin;
+  using std::sin;
+  using std::sqrt;
+  Quaternion<C> half;
+  for (int i = 0; i < 4; ++i) half.c[i] = (arc.b.c[i] - arc.a.c[i]) * 0.5;
+  const C square = dot(half, half);  // sin^2(theta / 2)
+  // Arcs that are small all the way to w: the root has no derivative at 0.
+  if (square * (w * w + 1) < 1e-3) {
+    const C x = square * -2.0;
+    return {sine_ratio<4>(1 - w, x), sine_ratio<4>(w, x)};
+  }
+  const C theta = asin(sqrt(square)) * 2.0;
+  const C scale = C(1) / sin(theta);
+  return {sin(theta * (1 - w)) * scale, sin(theta * w) * scale};
+}
+
 /// The weights at w, which may lie outside [0, 1], in full f64.
 template <class C>
 ROBOCACHE_HD SlerpWeights<C> weights_at(double w, const Arc<C>& arc) {
-  return w >= 0 && w <= 1 ? slerp_weights<10>(w, arc.cosine) : slerp_weights_beyond(w, arc.cosine);
+  return w >= 0 && w <= 1 ? slerp_weights<10>(w, arc.cosine) : slerp_weights_beyond(w, arc);
 }
 
 /// Spherical interpolation along the shortest arc, normalised, in a's hemisphere at w = 0 (Shoemake 1985).

@@ -53,12 +53,12 @@ ROBOCACHE_HD Rotation<C> operator*(const Rotation<C>& a, const Rotation<C>& b) {
   return {a.scalar * b.scalar - dot(a.vector, b.vector), vector};
 }
 
-/// The position at w on the screw motion from (pa, arc.a) to (pb, arc.b), which turns about one axis and moves along it,
-/// both in proportion to w. The orientation is along(arc, weights).
+/// The position at w on the screw motion from (pa, arc.a) to (pb, arc.b), which turns about one axis and moves along
+/// it, both in proportion to w. The orientation is along(arc, weights).
 ///
-/// With d the displacement in a's frame, v the vector of the relative quaternion and theta half the angle: the part of d along
-/// the axis grows with w; the chord of the part across it at w is sin(w theta) / sin(theta) times the whole one, turned back
-/// by (1 - w) theta.
+/// With d the displacement in a's frame, v the vector of the relative quaternion and theta half the angle: the part of
+/// d along the axis grows with w; the chord of the part across it at w is sin(w theta) / sin(theta) times the whole
+/// one, turned back by (1 - w) theta.
 template <class C>
 ROBOCACHE_HD Vector3<C> screw_position(const Vector3<C>& pa, const Vector3<C>& pb, const Arc<C>& arc,
                                        const SlerpWeights<C>& weights, double w, QuaternionOrder order) {
@@ -69,10 +69,10 @@ ROBOCACHE_HD Vector3<C> screw_position(const Vector3<C>& pa, const Vector3<C>& p
   const C back = weights.to + arc.cosine * weights.from;  // cos((1 - w) theta)
   const C chord = weights.to * back;
   const C sine2 = dot(v, v);
-  // (w - chord) / sin^2(theta), by its series where both are small.
+  // (w - chord) / sin^2(theta), by its series where both are small all the way to w.
   const double t = 2 * w - 1;
   C along_axis;
-  if (sine2 > 1e-2) {
+  if (sine2 * (t * t > 1 ? t * t : 1) > 1e-2) {
     along_axis = (C(w) - chord) / sine2;
   } else {
     const C x = arc.cosine - C(1);

@@ -53,10 +53,8 @@ ROBOCACHE_HD bool farther(T a, T b, std::int64_t limit_ns) {
 template <class T, class Stamp, class Has>
 ROBOCACHE_HD UnitPlace hold_missing(const Stamp& stamp, const PresentSamples<T, Stamp, Has>& present, std::int64_t i,
                                     T t, const PlaceOptions& o) {
-  PlaceOptions any_age = o;
-  any_age.max_age_ns = kNoLimit;
   const AllSamples<T, Stamp> all{stamp, present.n};
-  UnitPlace u = with_shoulders<T>(all, place<T>(all, i, t, any_age), o.interp);
+  UnitPlace u = with_shoulders<T>(all, place<T>(all, i, t, o), o.interp);
   Placement& p = u.p;
   const std::int64_t last = present.at_or_before(i);
   const std::int64_t nearest = last >= 0 ? last : present.first();
@@ -98,8 +96,8 @@ ROBOCACHE_HD UnitPlace place_unit(const Stamp& stamp, std::int64_t n, const Has&
   return u;
 }
 
-/// A unit's quaternion: raw (unit length; in the hemisphere of its earlier sample), from sample(index, column), the first of whose
-/// columns is `first`.
+/// A unit's quaternion: raw (unit length; in the hemisphere of its earlier sample), from sample(index, column), the
+/// first of whose columns is `first`.
 template <class C, class Sample>
 ROBOCACHE_HD Quaternion<C> load_quaternion(const Sample& sample, std::int64_t index, int first) {
   Quaternion<C> q;
@@ -138,8 +136,8 @@ inline constexpr bool has_f64 = true;
 template <>
 inline constexpr bool has_f64<float> = false;
 
-/// The value of a unit that is not a fill, in compute type C; sample(s, k) is column k of sample s. Quaternions and angles need
-/// f64: without it there are none. A quaternion that has no direction becomes NaN.
+/// The value of a unit that is not a fill, in compute type C; sample(s, k) is column k of sample s. Quaternions and
+/// angles need f64: without it there are none. A quaternion that has no direction becomes NaN.
 template <class C, class Sample>
 ROBOCACHE_HD void unit_value(Interp interp, QuaternionOrder order, const UnitPlace& u, const Sample& sample, C* out) {
   const Placement& p = u.p;

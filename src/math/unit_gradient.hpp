@@ -27,9 +27,9 @@ ROBOCACHE_HD C sample_weight(const Placement& p, std::int64_t s) {
   return (p.index == s ? C(1) - w : C(0)) + (p.next == s ? w : C(0));
 }
 
-/// The sum over the outputs j of a unit of upstream(j) times the derivative of output j by column `column` of sample s. An output
-/// that is NaN has no part in it: one bad row must not spoil the rest. `written(j)` has the sign that output j was stored with; only
-/// asked for quaternions.
+/// The sum over the outputs j of a unit of upstream(j) times the derivative of output j by column `column` of sample s.
+/// An output that is NaN has no part in it: one bad row must not spoil the rest. `written(j)` has the sign that output
+/// j was stored with; only asked for quaternions.
 template <class C, class Sample, class Upstream, class Written>
 ROBOCACHE_HD C unit_gradient(Interp interp, QuaternionOrder order, const UnitPlace& u, std::int64_t s, int column,
                              const Sample& sample, const Upstream& upstream, const Written& written) {

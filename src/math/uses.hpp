@@ -27,8 +27,8 @@ struct Reach {
   std::int64_t first, last;
 };
 
-/// The reach of samples low .. high together. It may hold targets that look at none of them, and the more the fewer distinct stamps
-/// there are; never does it lack one.
+/// The reach of samples low .. high together. It may hold targets that look at none of them, and the more the fewer
+/// distinct stamps there are; never does it lack one.
 template <class Samples>
 ROBOCACHE_HD Reach reach_of(const Samples& samples, std::int64_t low, std::int64_t high, Interp interp) {
   const int after = interp == Interp::pchip ? 2 : 1;
@@ -90,7 +90,8 @@ ROBOCACHE_HD bool looks_at(const UnitPlace& u, std::int64_t s) {
   return u.p.store == Placement::Store::blend && (u.p.next == s || u.around.before == s || u.around.after == s);
 }
 
-/// Calls use(t, place) for each target whose unit looks at sample s, ascending. Sample i of the unit is there where has(i).
+/// Calls use(t, place) for each target whose unit looks at sample s, ascending. Sample i of the unit is there where
+/// has(i).
 template <class T, class Stamp, class Has, class Target, class Use>
 ROBOCACHE_HD void for_each_use(const Stamp& stamp, std::int64_t n, const Has& has, Missing missing, std::int64_t s,
                                const TargetRow<Target>& row, const PlaceOptions& o, const Use& use) {

@@ -259,14 +259,14 @@ void AlignInputs::read_stream(std::size_t i, const Stream& stream) {
     }
   }
   s.samples = samples_.value;
-  s.segments = segments_.value;
+  // A plan's shared clock is the same in every segment, however many of them the values will have.
+  s.segments = segments_.value < 0 ? std::numeric_limits<std::int64_t>::max() : segments_.value;
   add_runs(i, stream, s);
 }
 
 void AlignInputs::read_streams(std::span<const Stream> streams) {
   if (streams.empty()) check_.fail("streams", "empty", "at least one stream");
   entries_.reserve(streams.size());
-  first_entry_.reserve(streams.size());
   for (std::size_t i = 0; i < streams.size(); ++i) {
     if (!streams[i].values.given()) check_.fail(subject(i, streams[i], "values"), "not given", "[B, S, D]");
     if (!streams[i].stamps.given()) check_.fail(subject(i, streams[i], "stamps"), "not given", "[B, S]");

@@ -10,8 +10,8 @@
 
 namespace robocache {
 
-/// The classes of interpolations that place a target alike, as far as a stream has them: hold, nearest, and all the curves. A plan
-/// keeps a plane of steps for each.
+/// The classes of interpolations that place a target alike, as far as a stream has them: hold, nearest, and all the
+/// curves. A plan keeps a plane of steps for each.
 class TimeClasses {
  public:
   explicit TimeClasses(const Stream& stream);
@@ -29,13 +29,13 @@ class TimeClasses {
   bool has_[3] = {};
 };
 
-/// The arguments of a call of align, or of an operator that shares its streams: checked one by one and put into AlignArgs. A
-/// stream becomes an entry for each of its column runs. Dimensions are bound by first use: B, T and the device by the targets
-/// or the first array that has them.
+/// The arguments of a call of align, or of an operator that shares its streams: checked one by one and put into
+/// AlignArgs. A stream becomes an entry for each of its column runs. Dimensions are bound by first use: B, T and the
+/// device by the targets or the first array that has them.
 class AlignInputs {
  public:
-  /// `op` names the public function in errors; `list` what errors call the streams, null where there is only one and its
-  /// members are named alone. Both are literals.
+  /// `op` names the public function in errors; `list` what errors call the streams, null where there is only one and
+  /// its members are named alone. Both are literals.
   AlignInputs(const char* op, const char* list, DataCheck when) : check_(op), list_(list) {
     args_.check_data = when != DataCheck::off;
   }

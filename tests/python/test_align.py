@@ -268,3 +268,11 @@ def test_rows_without_samples_have_the_age_of_forever(device: Home) -> None:
     assert np.isnan(numbers(result.values)).all()
     assert (numbers(result.age_ns) == INT64_MAX).all()
     assert not numbers(result.valid).any()
+
+
+def test_targets_are_not_taken_for_sorted_around_a_nan(device: Home) -> None:
+    stamps = device.times(np.arange(20.0), "float64")
+    at = [15.5, np.nan, 3.5, np.nan, 0.5]
+    values = device.array(np.arange(20.0)[:, None])
+    got = numbers(rc.resample(values, stamps, device.times(at, "float64"), interp="hold"))
+    np.testing.assert_array_equal(got[:, 0], np.floor(at))

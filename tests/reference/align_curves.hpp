@@ -9,8 +9,8 @@
 
 #include "numbers.hpp"
 
-/// Curves between samples in extended precision, each by its textbook definition: the mathematics of the oracle, and the
-/// C++ twin of align_curves.py. w is 0 at the first sample of an interval, 1 at the second.
+/// Curves between samples in extended precision, each by its textbook definition: the mathematics of the oracle, and
+/// the C++ twin of align_curves.py. w is 0 at the first sample of an interval, 1 at the second.
 namespace robocache::reference {
 
 inline constexpr Real kNan = std::numeric_limits<Real>::quiet_NaN();
@@ -169,10 +169,12 @@ inline Real pchip(const std::vector<Real>& x, const std::vector<Real>& y, std::s
   return a + w * (da + w * ((3 * (b - a) - 2 * da - db) + w * (da + db - 2 * (b - a))));
 }
 
-/// To [-pi, pi), in f64 by the very formula of the contract.
+/// To [-pi, pi), in f64: turn by turn of 2 pi as f64 has it; what is in the range stays as it is.
 inline double wrap(double x) {
   constexpr double kPi = 3.14159265358979323846;
-  return x - 2 * kPi * std::floor((x + kPi) / (2 * kPi));
+  if (-kPi <= x && x < kPi) return x;
+  const double rest = std::remainder(x, 2 * kPi);
+  return rest == kPi ? -kPi : rest;
 }
 
 }  // namespace robocache::reference

@@ -136,9 +136,11 @@ def pchip(h: list[Real], y: Array, i: int, w: Real) -> Array:
 
 
 def wrap(x: Any) -> Any:
-    """To [-pi, pi), in float64 by the very formula of the contract."""
+    """To [-pi, pi), in float64, by whole turns of 2 pi as float64 has it; what is in the range stays as it is."""
     x = np.asarray(x, np.float64)
-    return x - 2 * np.pi * np.floor((x + np.pi) / (2 * np.pi))
+    rest = np.fmod(x, 2 * np.pi)  # exact
+    rest = np.where(rest >= np.pi, rest - 2 * np.pi, np.where(rest < -np.pi, rest + 2 * np.pi, rest))
+    return np.where((x >= -np.pi) & (x < np.pi), x, rest)
 
 
 def angle(a: Array, b: Array, w: Real) -> Array:

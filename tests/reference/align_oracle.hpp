@@ -51,7 +51,7 @@ class AlignOracle {
   [[nodiscard]] std::size_t columns() const { return static_cast<std::size_t>(stream_.columns); }
 
   static std::int64_t age(const Instant& t, const Instant& stamp) {
-    const Real ns = std::nearbyint(nanoseconds(t, stamp));
+    const Real ns = nanoseconds(t, stamp);
     if (!(ns < 0x1p63L)) return std::numeric_limits<std::int64_t>::max();
     return ns <= -0x1p63L ? std::numeric_limits<std::int64_t>::min() : static_cast<std::int64_t>(ns);
   }

@@ -148,8 +148,9 @@ def shifted(stamp: Any, offset_ns: int) -> Any:
 
 
 def nanoseconds(later: Any, earlier: Any) -> int | float:
-    """later - earlier, subtracted in the stamps' own type."""
-    return later - earlier if isinstance(later, int) else float(later - earlier) * 1e9
+    """later - earlier, subtracted in the stamps' own type; whole ns, ties to even."""
+    ns = later - earlier if isinstance(later, int) else float(later - earlier) * 1e9
+    return round(ns) if math.isfinite(ns) else ns
 
 
 def distance(t: Any, stamp: Any) -> int | float:
@@ -161,7 +162,7 @@ def age(target: Any, stamp: Any) -> int:
     if isinstance(ns, float):
         if math.isnan(ns):
             return INT64_MAX
-        ns = round(ns) if math.isfinite(ns) else (INT64_MAX if ns > 0 else INT64_MIN)
+        ns = INT64_MAX if ns > 0 else INT64_MIN
     return max(INT64_MIN, min(INT64_MAX, ns))
 
 

@@ -47,9 +47,10 @@ inline Real difference(const Instant& later, const Instant& earlier) {
       later);
 }
 
+/// In whole ns, ties to even.
 inline Real nanoseconds(const Instant& later, const Instant& earlier) {
   const Real d = difference(later, earlier);
-  return std::holds_alternative<std::int64_t>(later) ? d : static_cast<double>(d) * 1e9;
+  return std::holds_alternative<std::int64_t>(later) ? d : std::nearbyint(static_cast<double>(d) * 1e9);
 }
 
 inline Real distance(const Instant& t, const Instant& stamp) {

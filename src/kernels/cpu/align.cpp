@@ -103,7 +103,7 @@ class Call {
   static bool are_inside(const Row* rows, const Work& work) {
     bool inside = true;  // No early exit, no branches.
     for (std::int64_t j = first_row(work); j < work.tile.count; ++j) {
-      inside &= (rows[j].index + 2 < work.segment.count) & ((rows[j].index > 0) | (rows[j].before_width == 0));
+      inside &= (rows[j].index < work.segment.count - 2) & ((rows[j].index > 0) | (rows[j].before_width == 0));
     }
     return inside;
   }
@@ -149,7 +149,8 @@ class Call {
            run.write_steps == nullptr && !has_quaternion(run.place.interp);
   }
 
-  /// Places and stores one run of columns. `found` has its samples, unless that is left to be done. Returns the first target that the stream refuses, or -1.
+  /// Places and stores one run of columns. `found` has its samples, unless that is left to be done. Returns the first
+  /// target that the stream refuses, or -1.
   template <class S>
   std::int64_t run_columns(const Work& work, const AlignStream& run, std::int64_t quaternions, const S& stamp,
                            const TileTargets<T>& targets, const std::int64_t* found) const {

@@ -48,8 +48,8 @@ using Element = std::conditional_t<
     dtype == DType::f64, double,
     std::conditional_t<dtype == DType::f32, float, std::conditional_t<dtype == DType::f16, f16, bf16>>>;
 
-/// The gradient of one row of samples. The code that finds its targets is long: it is there once for each type of stamps, but not
-/// for each type of sums.
+/// The gradient of one row of samples. The code that finds its targets is long: it is there once for each type of
+/// stamps, but not for each type of sums.
 class RowGradient {
  public:
   virtual void clear() = 0;

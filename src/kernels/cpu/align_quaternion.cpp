@@ -40,8 +40,8 @@ class Quaternions {
   using Sequence = std::make_integer_sequence<int, kWidth>;
   static_assert(kBlock % kWidth == 0);
 
-  /// Units first_ .. first_ + width_ - 1 of all rows. Element r * width_ + u of a block is unit u of its row r; those of the row
-  /// before the block lie just below kBlock in raw_ and sign_.
+  /// Units first_ .. first_ + width_ - 1 of all rows. Element r * width_ + u of a block is unit u of its row r; those
+  /// of the row before the block lie just below kBlock in raw_ and sign_.
   void store_units(const Prefetch& prefetch) {
     for (std::int64_t u = 0; u < width_; ++u) {
       for (auto& component : raw_) component[kBlock - width_ + u] = std::numeric_limits<C>::quiet_NaN();
@@ -152,8 +152,8 @@ class Quaternions {
     }
   }
 
-  /// What slerp() gives, with less that waits: the lengths of the ends go into their weights, and what is blended of unit
-  /// quaternions is so nearly one that a step of Newton's rule normalises it.
+  /// What slerp() gives, with less that waits: the lengths of the ends go into their weights, and what is blended of
+  /// unit quaternions is so nearly one that a step of Newton's rule normalises it.
   /// Returns which of them have no direction.
   ROBOCACHE_SIMD Mask interpolate(const C* from, const C* to, std::int64_t i) {
     Quaternion<L> a;

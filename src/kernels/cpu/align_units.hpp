@@ -86,8 +86,8 @@ class UnitTile {
     return u;
   }
 
-  /// Whether samples i - 1 to i + 2, as far as there are such, are there in all columns. A placement that looks at no others is the
-  /// same for all units.
+  /// Whether samples i - 1 to i + 2, as far as there are such, are there in all columns. A placement that looks at no
+  /// others is the same for all units.
   bool complete_around(std::int64_t i) {
     for (std::int64_t s = i - 1; s <= i + 2; ++s) {
       if (s >= 0 && s < stamp_.count && !complete(s)) return false;

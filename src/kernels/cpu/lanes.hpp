@@ -12,6 +12,7 @@ namespace robocache::cpu::ROBOCACHE_ISA {
 
 template <class T, int N>
 struct Lanes {
+  using Number = T;
   using V = Vector<T, N>;
   V v;
 

@@ -19,7 +19,8 @@ namespace robocache::align_rows {
 
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-/// B rows of S samples of D f32 columns with int64 stamps, at T targets: random, with duplicates, some targets outside and on samples.
+/// B rows of S samples of D f32 columns with int64 stamps, at T targets: random, with duplicates, some targets outside
+/// and on samples.
 struct Data {
   std::int64_t batch, samples, targets, columns;
   std::vector<float> values;

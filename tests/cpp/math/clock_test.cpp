@@ -91,6 +91,19 @@ TEST(Clock, AgeInSecondsMatchesNearbyint) {
   }
 }
 
+TEST(Clock, LimitsInSecondsHoldForWholeNanoseconds) {
+  // Ages and limits agree: what is told to be 100 ms old is not older than 100 ms.
+  for (int tick = 1; tick < 1000; ++tick) {
+    const double earlier = (tick - 1) * 0.1;
+    const double later = tick * 0.1;
+    ASSERT_FALSE(Clock<double>::longer_than(later, earlier, 100'000'000)) << tick;
+    ASSERT_TRUE(Clock<double>::longer_than(later, earlier, 99'999'999)) << tick;
+  }
+  EXPECT_TRUE(Clock<float>::longer_than(0.8F, 0.7F, 100'000'000));  // f32 has 24 ns more
+  EXPECT_FALSE(Clock<double>::longer_than(1.5, 1.5, 0));
+  EXPECT_TRUE(Clock<double>::longer_than(std::numeric_limits<double>::infinity(), 0.0, kMax - 1));
+}
+
 TYPED_TEST(SecondsClock, WeightInsideAndBeyond) {
   using T = TypeParam;
   EXPECT_EQ(interval_weight(T{2}, T{2}, T{4}), 0.0);

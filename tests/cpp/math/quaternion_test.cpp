@@ -101,6 +101,22 @@ TEST(Slerp, ContinuesTheArc) {
   EXPECT_NEAR(angle_between(b, slerp(a, b, -1)), 0.5L, 1e-14L);
 }
 
+TEST(Slerp, ContinuesSlowArcsFar) {
+  std::mt19937 random(9);
+  for (const Real angle : {1e-9L, 1e-7L, 1e-5L, 8e-5L, 1e-4L, 1e-3L, 1e-2L, 0.1L}) {
+    for (const Real reached : {0.01L, 0.06L, 0.1L, 0.13L, 1.0L, 3.0L}) {
+      const Quat a = random_rotation(random);
+      const Quat b = turned(random, a, angle);
+      const double w = static_cast<double>(reached / angle);
+      // The error of a and b themselves grows with w, and nothing else.
+      const Real bound = 1e-15L * w + 1e-14L;
+      ASSERT_NEAR(angle_between(a, slerp(a, b, w)), w * angle_between(a, b), bound) << angle << " to " << reached;
+      ASSERT_NEAR(angle_between(b, slerp(a, b, -w)), (w + 1) * angle_between(a, b), bound)
+          << angle << " to " << reached;
+    }
+  }
+}
+
 TEST(Slerp, ScaleOfTheInputsDoesNotMatter) {
   std::mt19937 random(8);
   const Quat a = random_rotation(random);
@@ -118,6 +134,21 @@ TEST(Slerp, NoRotationGivesNan) {
     EXPECT_TRUE(std::isnan(slerp(bad, one, 0.5).c[0]));
     EXPECT_TRUE(std::isnan(slerp(one, bad, 0.5).c[3]));
   }
+}
+
+TEST(Slerp, ASquaredLengthThatHasLostDigitsGivesNan) {
+  std::mt19937 random(10);
+  const Quat q = random_rotation(random);
+  const auto scaled = [&q](double by) { return Quat{{q.c[0] * by, q.c[1] * by, q.c[2] * by, q.c[3] * by}}; };
+  for (const double by : {1e-153, 1e153}) {
+    ASSERT_NEAR(norm(normalized(scaled(by))), 1, 1e-15);
+    ASSERT_LT(angle_between(slerp(scaled(by), scaled(by), 0.5), q), 1e-15);
+  }
+  for (const double by : {1e-155, 1e-160, 1e155}) EXPECT_TRUE(std::isnan(normalized(scaled(by)).c[0])) << by;
+  for (const float by : {1e-20F, 1e-22F, 1e20F}) {
+    EXPECT_TRUE(std::isnan(normalized(Quaternion<float>{{by, 0, 0, 0}}).c[0])) << by;
+  }
+  EXPECT_NEAR(normalized(Quaternion<float>{{0, 2e-19F, 0, 0}}).c[1], 1, 1e-6);
 }
 
 }  // namespace

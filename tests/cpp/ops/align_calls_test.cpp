@@ -50,6 +50,34 @@ TEST_P(AlignCalls, ResampleIsAlignWithOneStream) {
   EXPECT_EQ(read(out), (std::vector<Real>{0, 5, 10}));
 }
 
+TEST_P(AlignCalls, ScaleAndBiasAreThoseOfTheirColumns) {
+  const std::vector<ColumnRun> runs{{Interp::linear, 2}, {Interp::hold, 1}, {Interp::nearest, 1}};
+  const Stream stream{.values = numbers({1, 1, 4}, {1, 1, 1, 1}),
+                      .stamps = times({1, 1}, {0}),
+                      .scale = numbers({4}, {2, 3, 4, 5}),
+                      .bias = numbers({4}, {10, 20, 30, 40}),
+                      .runs = runs};
+  const Tensor out = numbers({1, 1, 4}, {7, 7, 7, 7});
+  resample(stream, times({1}, {0}), out).check();
+  EXPECT_EQ(read(out), (std::vector<Real>{12, 23, 34, 45}));
+}
+
+TEST_P(AlignCalls, AFaultOfASharedClockIsToldOfItsFirstRow) {
+  std::vector<Real> stamps(300);
+  for (std::size_t i = 0; i < stamps.size(); ++i) stamps[i] = static_cast<Real>(i == 290 ? 0 : i);
+  const Stream stream{.values = numbers({4, 300, 1}, std::vector<Real>(1200, 1)), .stamps = times({300}, stamps)};
+  const Tensor out = numbers({4, 2, 1}, std::vector<Real>(8, 7));
+  try {
+    resample(stream, times({4, 2}, {1, 2, 1, 2, 1, 2, 1, 2}), out).check();
+    ADD_FAILURE() << "no error";
+  } catch (const InvalidArgument& error) {
+    EXPECT_NE(std::string(error.what()).find("290"), std::string::npos) << error.what();
+    for (const char* row : {"[1", "[2,", "[3,", "row 1", "row 2", "row 3"}) {
+      EXPECT_EQ(std::string(error.what()).find(row), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST_P(AlignCalls, ValidAndAgeAreOptional) {
   const std::vector<Stream> streams{ramp(), ramp()};
   const Tensor out[] = {numbers({1, 1, 2}, {7, 7})};

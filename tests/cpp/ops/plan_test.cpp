@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <set>
 #include <string>
 #include <vector>
@@ -98,6 +99,67 @@ TEST_P(Plans, GiveWhatAlignGives) {
     }
   }
   EXPECT_GT(served, 120);
+}
+
+TEST_P(Plans, RowsOfASharedClock) {
+  Arrays arrays(GetParam());
+  const auto numbers = [&](std::vector<std::int64_t> sizes, DType dtype, std::vector<Real> content) {
+    return arrays.make(contiguous(std::move(sizes)), dtype, [&](std::size_t i) { return content[i]; });
+  };
+  Stream stream{.values = numbers({3, 2, 1}, DType::f32, {0, 10, 100, 110, 200, 210}),
+                .stamps = numbers({2}, DType::i64, {0, 10}),
+                .interp = Interp::linear,
+                .rows = numbers({2}, DType::i32, {2, 0})};
+  const Tensor at = numbers({2, 1}, DType::i64, {5, 10});
+  Stream clock = stream;
+  clock.values = {};
+  const Tensor steps = arrays.blank(contiguous({1, 2, 1, 4}), DType::i64);
+  const Tensor valid = arrays.blank(contiguous({2, 1, 1}), DType::boolean);
+  plan(clock, at, steps, valid, {}).check();
+  EXPECT_EQ(read(valid), (std::vector<Real>{1, 1}));
+  const Tensor out = arrays.blank(contiguous({2, 1, 1}), DType::f32);
+  stream.stamps = {};
+  apply_plan(steps, stream, out);
+  EXPECT_EQ(read(out), (std::vector<Real>{205, 10}));
+}
+
+TEST_P(Plans, StepsOfOtherSamplesHaveNoValue) {
+  Arrays arrays(GetParam());
+  const std::vector<std::int64_t> samples = {2, 3, 4, 1'000'000, kNoLimit - 1, kNoLimit};
+  const auto T = static_cast<std::int64_t>(samples.size());
+  const Tensor steps = arrays.make(contiguous({1, 1, T, 4}), DType::i64, [&](std::size_t i) {
+    return i % 4 == 0 ? static_cast<Real>(samples[i / 4]) : Real{0};
+  });
+  Stream three;
+  three.values = arrays.make(contiguous({1, 3, 2}), DType::f32, [](std::size_t i) { return Real(i); });
+  three.interp = Interp::linear;
+  const Tensor out = arrays.blank(contiguous({1, T, 2}), DType::f32);
+  apply_plan(steps, three, out);
+  const std::vector<Real> got = read(out);
+  EXPECT_EQ(got[0], 4);
+  EXPECT_EQ(got[1], 5);
+  for (std::size_t i = 2; i < got.size(); ++i) EXPECT_TRUE(std::isnan(got[i])) << i;
+}
+
+TEST_P(Plans, ShouldersThatOtherSamplesHadAreNotLookedFor) {
+  Arrays arrays(GetParam());
+  // Steps 0 and 1 lean on samples -1 and 3 of three; steps 2 and 3 are what is left of them.
+  const double words[4][3] = {{0.5, 1, 1}, {0.5, 1, 1}, {0.5, 0, 1}, {0.5, 1, 0}};
+  const Tensor steps = arrays.make(contiguous({1, 1, 4, 4}), DType::i64, [&](std::size_t i) {
+    if (i % 4 == 0) return static_cast<Real>(i / 4 % 2);
+    return static_cast<Real>(std::bit_cast<std::int64_t>(words[i / 4][i % 4 - 1]));
+  });
+  Stream inner;  // the middle three of five
+  const Tensor five = arrays.make(contiguous({1, 5, 1}), DType::f32, [](std::size_t i) { return Real(i * i * i + 1); });
+  inner.values = five;
+  inner.values.data = static_cast<const float*>(five.data) + 1;
+  inner.values.shape[1] = 3;
+  inner.interp = Interp::pchip;
+  const Tensor out = arrays.blank(contiguous({1, 4, 1}), DType::f32);
+  apply_plan(steps, inner, out);
+  const std::vector<Real> got = read(out);
+  EXPECT_EQ(got[0], got[2]);
+  EXPECT_EQ(got[1], got[3]);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, Plans, testing::ValuesIn(test_devices()), [](const auto& device) {
