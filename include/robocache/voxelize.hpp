@@ -11,11 +11,13 @@
 
 namespace robocache {
 
+inline constexpr std::int64_t kMostVoxelsOfAxis = std::int64_t{1} << 24;  ///< each of them is a whole number of f32
+
 /// Boxes side by side: voxel i of an axis holds the coordinates p with i = floor((p - origin) * (1 / voxel_m)), computed in that
 /// order in the compute type: f64 for f64 points, else f32. Points outside [0, shape) or not finite are in no voxel.
 struct VoxelGrid {
   double origin[3] = {0, 0, 0};       ///< m: the low corner of voxel (0, 0, 0)
-  double voxel_m[3] = {1, 1, 1};      ///< above 0
+  double voxel_m[3] = {1, 1, 1};      ///< m: 1.2e-38 to 8.5e37
   std::int64_t shape[3] = {1, 1, 1};  ///< X, Y, Z voxels; each 0 to 2^24
 };
 
@@ -33,6 +35,9 @@ enum class Reduce : std::uint8_t {
   last,   ///< of the last
 };
 
+/// All but count and occupancy.
+constexpr bool needs_features(Reduce reduce) noexcept { return reduce >= Reduce::sum; }
+
 constexpr std::string_view name(Reduce reduce) noexcept {
   constexpr std::string_view names[] = {"count", "occupancy", "occupancy_bits", "sum", "mean",
                                         "min",   "max",       "first",          "last"};
@@ -41,12 +46,11 @@ constexpr std::string_view name(Reduce reduce) noexcept {
 
 /// Points of one cloud or of B clouds, each with F features.
 struct Clouds {
-  ConstTensor points{};    ///< [N, 3], or [B, N, 3]; f16|bf16|f32|f64 m; any strides
-  ConstTensor features{};  ///< [N, F], or [B, N, F]; f16|bf16|f32|f64; not given: count and occupancy only
-  ConstTensor lengths{};   ///< [B] i32|i64, with [B, N, 3]: points that cloud b has; the others are not read
-  ConstTensor offsets{};   ///< [B + 1] i32|i64, with [N, 3]: cloud b is points offsets[b] to offsets[b + 1]
-  ConstTensor
-      transform{};  ///< [4, 4] or [B, 4, 4] f32|f64: maps points into the grid's frame first; the last row is not read
+  ConstTensor points{};     ///< [N, 3], or [B, N, 3]; f16|bf16|f32|f64 m; any strides
+  ConstTensor features{};   ///< [N, F], or [B, N, F]; f16|bf16|f32|f64; not given: count and occupancy only
+  ConstTensor lengths{};    ///< [B] i32|i64, with [B, N, 3]: points that cloud b has; the others are not read
+  ConstTensor offsets{};    ///< [B + 1] i32|i64, with [N, 3]: cloud b is points offsets[b] to offsets[b + 1]
+  ConstTensor transform{};  ///< [4, 4] or [B, 4, 4] f32|f64: T_grid_points, applied first; its last row is not read
 };
 
 /// One result, laid out [B, X, Y, Z] or [B, X, Y, Z, F] and contiguous, without B for a single cloud.
@@ -57,8 +61,11 @@ struct Voxels {
 };
 
 /// Puts points into a grid of voxels. The same bits in every run, on every device and with any number of threads.
+/// Outputs must overlap neither inputs nor each other. A count wraps beyond 2^31 - 1. On CUDA the aligned 4-byte words that
+/// hold occupancy_bits are rewritten; what else is in them keeps its value.
 ///   dropped  [B], or [] for a single cloud; i64: points of the cloud that are in no voxel; may be not given
-/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch of about 16 bytes a point.
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 16 bytes a
+/// point, and for each thread that of a tile (half a MiB, more where a row along z is longer).
 /// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on CUDA
 /// all but count and occupancy), OutOfMemory.
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,

@@ -35,7 +35,10 @@ Reduce to_reduce(std::string_view text) {
 bool is_text(nb::handle object) { return nb::isinstance<nb::str>(object); }
 
 [[noreturn]] void reject(const char* subject, nb::handle got, const char* want) {
-  throw InvalidArgument(std::string("voxelize: ") + subject + " is " + nb::repr(got).c_str() + ", expected " + want);
+  const nb::object text = nb::steal(PyObject_ASCII(got.ptr()));
+  if (!text.is_valid()) throw nb::python_error();
+  throw InvalidArgument(std::string("voxelize: ") + subject + " is " + nb::cast<std::string>(text) + ", expected " +
+                        want);
 }
 
 double to_number(const char* subject, nb::handle given, nb::handle all, const char* want) {
@@ -45,9 +48,9 @@ double to_number(const char* subject, nb::handle given, nb::handle all, const ch
   reject(subject, all, want);
 }
 
-/// -1 for what has no length; texts have none here.
+/// -1 for what has no length; texts, dicts and sets have none here.
 Py_ssize_t length_of(nb::handle given) {
-  if (PySequence_Check(given.ptr()) == 0 || is_text(given)) return -1;
+  if (is_text(given) || PyDict_Check(given.ptr()) || PyAnySet_Check(given.ptr())) return -1;
   const Py_ssize_t length = PyObject_Size(given.ptr());
   if (length < 0) PyErr_Clear();  // an array without axes
   return length;
@@ -142,10 +145,12 @@ std::vector<std::int64_t> result_shape(const Clouds& clouds, const VoxelGrid& gr
   } else if (clouds.points.rank == 3) {
     shape.push_back(clouds.points.shape[0]);
   }
-  for (std::int64_t size : grid.shape) shape.push_back(std::max<std::int64_t>(0, size));
+  const bool usable =
+      std::ranges::all_of(grid.shape, [](std::int64_t size) { return size >= 0 && size <= kMostVoxelsOfAxis; });
+  for (std::int64_t size : grid.shape) shape.push_back(usable ? size : 0);
   if (reduce == Reduce::occupancy_bits) shape.back() = (shape.back() + 7) / 8;
-  const bool of_features = reduce >= Reduce::sum;
-  if (of_features) shape.push_back(clouds.features.rank > 0 ? clouds.features.shape[clouds.features.rank - 1] : 0);
+  if (needs_features(reduce))
+    shape.push_back(clouds.features.rank > 0 ? clouds.features.shape[clouds.features.rank - 1] : 0);
   return shape;
 }
 
@@ -156,24 +161,30 @@ DType result_dtype(const Clouds& clouds, Reduce reduce) {
 }
 
 std::vector<std::string> reduction_names(const nb::object& reduce) {
+  const char* const want = "the name of a reduction, or a sequence of them";
   std::vector<std::string> names;
   if (is_text(reduce)) {
-    names.push_back(nb::cast<std::string>(reduce));
+    names.resize(1);
+    if (!nb::try_cast(reduce, names[0])) reject("reduce", reduce, want);
   } else if (!nb::try_cast(reduce, names) || names.empty()) {
-    reject("reduce", reduce, "the name of a reduction, or a sequence of them");
+    reject("reduce", reduce, want);
   }
+  for (const std::string& name : names) to_reduce(name);
   return names;
 }
 
 double empty_of(const nb::object& empty, const std::string& name) {
-  const char* const want = "a number, or a number for each reduction by its name";
+  const char* const want = "a number, or a dict of a number for each reduction";
   if (!nb::isinstance<nb::dict>(empty)) return to_number("empty", empty, empty, want);
+  double number = 0;
   for (auto [key, value] : nb::borrow<nb::dict>(empty)) {
-    if (!is_text(key)) reject("empty", empty, want);
-    to_reduce(nb::cast<std::string>(key));
+    std::string of;
+    if (!nb::try_cast(key, of)) reject("empty", empty, want);
+    to_reduce(of);
+    const double given = to_number("empty", value, empty, want);
+    if (of == name) number = given;
   }
-  const nb::object found = nb::borrow<nb::dict>(empty).attr("get")(name, 0.0);
-  return to_number("empty", found, empty, want);
+  return number;
 }
 
 VoxelizeResult voxelize_arrays(const nb::object& points, const nb::object& features, const nb::object& voxel_m,
@@ -188,7 +199,16 @@ VoxelizeResult voxelize_arrays(const nb::object& points, const nb::object& featu
                 .lengths = call.borrow_input("lengths", lengths),
                 .offsets = call.borrow_input("offsets", offsets),
                 .transform = call.borrow_input("transform", transform)};
-  if (features.is_none() && transform.is_none()) clouds.features = clouds.points;
+  const bool reduces =
+      std::ranges::any_of(result.names, [](const auto& name) { return needs_features(to_reduce(name)); });
+  if (reduces && features.is_none()) {
+    if (!transform.is_none()) {
+      throw InvalidArgument(
+          "voxelize: features is None beside a transform, expected an array: points are reduced in their "
+          "own frame or in the grid's, which one is not said; hint: features=points");
+    }
+    clouds.features = clouds.points;
+  }
   std::vector<Voxels> voxels;
   result.arrays.resize(result.names.size());
   for (std::size_t i = 0; i < result.names.size(); ++i) {

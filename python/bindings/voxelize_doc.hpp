@@ -7,7 +7,7 @@ inline constexpr const char* kVoxelizeSignature =
     "def voxelize(points: typing.Any, features: typing.Any = None, *, "
     "voxel_m: float | collections.abc.Sequence[float], origin: collections.abc.Sequence[float], "
     "shape: collections.abc.Sequence[int], reduce: str | collections.abc.Sequence[str] = 'count', "
-    "empty: float | collections.abc.Mapping[str, float] = 0.0, lengths: typing.Any = None, offsets: typing.Any = None, "
+    "empty: float | dict[str, float] = 0.0, lengths: typing.Any = None, offsets: typing.Any = None, "
     "transform: typing.Any = None) -> VoxelizeResult";
 
 inline constexpr const char* kVoxelizeDoc =
@@ -22,7 +22,7 @@ Parameters
 points : array [N, 3] or [B, N, 3], float16, bfloat16, float32 or float64
     Metres, with any strides.
 features : array [N, F] or [B, N, F] of any float dtype, optional
-    Columns to reduce. Default: the points themselves, unless there is a `transform`.
+    Columns to reduce. Default: the points themselves; with a `transform` they have to be given.
 voxel_m : float, or 3 of them
     Size of a voxel.
 origin : 3 floats

@@ -2,7 +2,7 @@
 RoboCache's C++ core. Use the names that the package `robocache` exports.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 
@@ -362,7 +362,7 @@ class VoxelizeResult:
     def __getitem__(self, reduction: str) -> Any:
         """The result of one reduction."""
 
-def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', empty: float | Mapping[str, float] = 0.0, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeResult:
+def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', empty: float | dict[str, float] = 0.0, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeResult:
     """
     Put points into a dense grid of voxels.
 
@@ -375,7 +375,7 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
     points : array [N, 3] or [B, N, 3], float16, bfloat16, float32 or float64
         Metres, with any strides.
     features : array [N, F] or [B, N, F] of any float dtype, optional
-        Columns to reduce. Default: the points themselves, unless there is a `transform`.
+        Columns to reduce. Default: the points themselves; with a `transform` they have to be given.
     voxel_m : float, or 3 of them
         Size of a voxel.
     origin : 3 floats

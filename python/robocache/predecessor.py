@@ -167,17 +167,17 @@ def voxelize_pointcloud(
         Shapes or dtypes do not fit, no features where they are needed, an unknown mode or backend.
     RuntimeError
         backend='cuda' without a CUDA device.
+    NotImplementedError
+        'mean' or 'max' on CUDA; backend='cpu' computes them.
     """
     op = "voxelize_pointcloud"
     if mode not in ("occupancy", "count", "mean", "max"):
         raise InvalidArgument(f"{op}: mode is {mode!r}, expected 'occupancy', 'count', 'mean' or 'max'")
     if features is None and mode in ("mean", "max"):
         raise InvalidArgument(f"{op}: features is None, expected an array [N, F] for mode {mode!r}")
-    home = _device_of(points)
-    arrays = _place(op, backend, [points] if features is None else [points, features], home)
-    with _called(op, "origin is grid_min, voxel_m is voxel_size, shape is grid_size"):
-        result = _core.voxelize(*arrays, voxel_m=voxel_size, origin=grid_min, shape=grid_size, reduce=mode).values
-    return _back(op, as_int32(result) if mode == "occupancy" else result, home)
+    arrays = [points] if features is None else [points, features]
+    options = {"voxel_m": voxel_size, "origin": grid_min, "shape": grid_size, "reduce": mode}
+    return _voxelized(op, arrays, options, backend, "origin is grid_min, voxel_m is voxel_size, shape is grid_size")
 
 
 def voxelize_occupancy(
@@ -206,4 +206,13 @@ def voxelize_occupancy(
     ValueError, RuntimeError
         As `voxelize_pointcloud`.
     """
-    return voxelize_pointcloud(points, None, origin, voxel_size, grid_size, "occupancy", backend)
+    options = {"voxel_m": voxel_size, "origin": origin, "shape": grid_size, "reduce": "occupancy"}
+    return _voxelized("voxelize_occupancy", [points], options, backend, "voxel_m is voxel_size, shape is grid_size")
+
+
+def _voxelized(op: str, arrays: list[Any], options: dict[str, Any], backend: str | None, names: str) -> Any:
+    home = _device_of(arrays[0])
+    placed = _place(op, backend, arrays, home)
+    with _called(op, names):
+        result = _core.voxelize(*placed, **options).values
+    return _back(op, as_int32(result) if options["reduce"] == "occupancy" else result, home)

@@ -70,9 +70,11 @@ void Check::wrong_dtype(const Subject& subject, const ConstTensor& tensor, std::
   fail(subject, name(tensor.dtype), text);
 }
 
-std::string shape_text(const ConstTensor& tensor) {
+std::string shape_text(const ConstTensor& tensor) { return shape_text(tensor.sizes()); }
+
+std::string shape_text(std::span<const std::int64_t> sizes) {
   std::string text = "[";
-  for (std::int64_t size : tensor.sizes()) {
+  for (std::int64_t size : sizes) {
     if (text.size() > 1) text += ", ";
     text += std::to_string(size);
   }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -78,6 +79,7 @@ class Check {
 };
 
 /// "[8, 99]"
+std::string shape_text(std::span<const std::int64_t> sizes);
 std::string shape_text(const ConstTensor& tensor);
 
 /// Throws Unsupported: the tensors are on CUDA and this build has no CUDA.

@@ -18,11 +18,6 @@ using OccupancyDTypes = Values<DType::boolean, DType::u8>;
 using IndexDTypes = Values<DType::i32, DType::i64>;
 using TransformDTypes = Values<DType::f32, DType::f64>;
 
-/// What takes no features.
-constexpr bool counts(Reduce reduce) {
-  return reduce == Reduce::count || reduce == Reduce::occupancy || reduce == Reduce::occupancy_bits;
-}
-
 /// A voxel's points are summed so many at a time, and then those sums: a million points in one voxel are no serial chain.
 inline constexpr std::uint32_t kVoxelSumChunk = 256;
 

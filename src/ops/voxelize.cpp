@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -14,12 +15,12 @@ namespace robocache {
 
 namespace {
 
-constexpr std::int64_t kMostVoxels = std::int64_t{1} << 24;  // of an axis: each of them is a whole number of f32
+constexpr std::int64_t kMostCudaClouds = std::int64_t{1} << 30;  // a block each at least
 
-std::string text_of(std::span<const std::int64_t> shape) {
-  std::string text = "[";
-  for (std::int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
+std::string number(double v) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", v);
+  return text;
 }
 
 bool is_contiguous(const ConstTensor& tensor) {
@@ -70,7 +71,8 @@ class Inputs {
       check_.shape("points", points, {&padded_, &samples_, 3});
       if (packed) check_.fail("offsets", "given with points [B, N, 3]", "points [N, 3]");
     } else {
-      check_.shape("points", points, {&samples_, 3});
+      if (points.rank != 2 || points.shape[1] != 3) check_.fail("points", shape_text(points), "[N, 3] or [B, N, 3]");
+      samples_.value = points.shape[0];
       if (clouds.lengths.given()) check_.fail("lengths", "given with points [N, 3]", "points [B, N, 3]");
     }
     if (packed && (clouds.offsets.rank != 1 || clouds.offsets.shape[0] < 1)) {
@@ -78,6 +80,9 @@ class Inputs {
     }
     batched_ = packed || points.rank == 3;
     batch_ = packed ? clouds.offsets.shape[0] - 1 : points.rank == 3 ? padded_.value : 1;
+    if (device_.kind == DeviceKind::cuda && batch_ > kMostCudaClouds) {
+      check_.unsupported("points", "of " + std::to_string(batch_) + " clouds", "at most 2^30 on CUDA");
+    }
     args_.points = rows(points);
     args_.clouds = batch_;
     args_.samples = samples_.value;
@@ -141,17 +146,21 @@ class Inputs {
     for (int i = 0; i < 3; ++i) {
       const double voxel_m = grid.voxel_m[i];
       if (!std::isfinite(static_cast<float>(grid.origin[i]))) {
-        check_.fail("origin", std::to_string(grid.origin[i]) + axes[i], "a finite number of metres");
+        check_.fail("origin", number(grid.origin[i]) + axes[i], "a number of metres that float32 holds");
       }
       if (!(std::isnormal(static_cast<float>(voxel_m)) && std::isnormal(1 / static_cast<float>(voxel_m)) &&
             voxel_m > 0)) {
-        check_.fail("voxel_m", std::to_string(voxel_m) + axes[i], "a number of metres above 0");
+        check_.fail("voxel_m", number(voxel_m) + axes[i], "1.2e-38 to 8.5e37 metres");
       }
-      if (grid.shape[i] < 0 || grid.shape[i] > kMostVoxels) {
+      if (grid.shape[i] < 0 || grid.shape[i] > kMostVoxelsOfAxis) {
         check_.fail("shape", std::to_string(grid.shape[i]) + axes[i],
-                    "0 to " + std::to_string(kMostVoxels) + " voxels");
+                    "0 to " + std::to_string(kMostVoxelsOfAxis) + " voxels");
       }
     }
+    std::int64_t all = batch_;
+    bool overflow = false;
+    for (std::int64_t size : grid.shape) overflow = __builtin_mul_overflow(all, size, &all) || overflow;
+    if (overflow) check_.fail("shape", shape_text(grid.shape), "less than 2^63 voxels in all clouds");
     args_.grid = grid;
   }
 
@@ -159,13 +168,13 @@ class Inputs {
     std::vector<std::int64_t> shape = leading();
     shape.insert(shape.end(), std::begin(args_.grid.shape), std::end(args_.grid.shape));
     if (voxels.reduce == Reduce::occupancy_bits) shape.back() = args_.bytes_z();
-    if (!counts(voxels.reduce)) {
+    if (needs_features(voxels.reduce)) {
       if (device_.kind == DeviceKind::cuda) {
         check_.unsupported("reduce", std::string(name(voxels.reduce)) + " on CUDA", "count or occupancy",
                            "features are reduced on the CPU alone");
       }
       if (!args_.has_features) {
-        check_.fail("features", "not given", "[N, F]", "count and occupancy alone need none");
+        check_.fail("features", "not given", "an array as points, with F columns", "count and occupancy need none");
       }
       shape.push_back(args_.columns);
     }
@@ -175,13 +184,13 @@ class Inputs {
     } else if (voxels.reduce == Reduce::occupancy) {
       check_.dtype(subject, voxels.out, OccupancyDTypes{});
     } else {
-      check_.dtype(subject, voxels.out, counts(voxels.reduce) ? DType::u8 : args_.features.dtype);
+      check_.dtype(subject, voxels.out, needs_features(voxels.reduce) ? args_.features.dtype : DType::u8);
     }
     outputs_.push_back({voxels.reduce, voxels.out.data, voxels.empty});
   }
 
   void check_output(const Subject& subject, const Tensor& out, std::span<const std::int64_t> shape) const {
-    if (!std::ranges::equal(out.sizes(), shape)) check_.fail(subject, shape_text(out), text_of(shape));
+    if (!std::ranges::equal(out.sizes(), shape)) check_.fail(subject, shape_text(out), shape_text(shape));
     check_.device(subject, out, device_);
     if (!is_contiguous(out)) check_.fail(subject, "strided", "contiguous");
   }

@@ -261,9 +261,10 @@ def test_without_matplotlib(scan, tmp_path, capsys, monkeypatch):
     [
         (["--voxel", "0"], "--voxel is '0', expected metres above 0: one number, or three as X,Y,Z"),
         (["--voxel", "1,2"], "--voxel is '1,2', expected"),
+        (["--voxel", "1e-300"], "--voxel is '1e-300', expected"),
         (["--voxel", "1,nan,1"], "--voxel is '1,nan,1', expected"),
         (["--voxel", "1e-6"], "box of all points is 2250001x1000001x3000001 voxels, expected 2^30 or less; hint: "),
-        (["--voxel", "1e-60"], "voxels, expected 2^30 or less; hint: a larger --voxel, or --origin and --shape"),
+        (["--voxel", "1e-30"], "voxels, expected 2^30 or less; hint: a larger --voxel, or --origin and --shape"),
         (["--origin", "-1,2"], "--origin is '-1,2', expected three numbers of metres as X,Y,Z"),
         (["--origin", "inf,0,0"], "--origin is 'inf,0,0', expected"),
         (["--origin", "0,0,9"], "--origin is 0,0,9, expected at most 2.5,0.5,3.5, the largest coordinates"),

@@ -68,3 +68,7 @@ def test_d16_floor_not_truncation(device: Home) -> None:
 def test_errors_say_whose_arguments() -> None:
     with pytest.raises(ValueError, match=r"voxelize_pointcloud: voxelize: points is \[1, 2\].*origin is grid_min"):
         rc.voxelize_pointcloud(np.zeros((1, 2), "f"))
+    with pytest.raises(ValueError, match=r"voxelize_occupancy: voxelize: origin is \(0, 0\).*\(voxel_m is voxel_size"):
+        rc.voxelize_occupancy(np.zeros((1, 3), "f"), (2, 2, 2), 1.0, (0, 0))
+    with pytest.raises(ValueError, match="voxelize_occupancy: backend is 'tpu'"):
+        rc.voxelize_occupancy(np.zeros((1, 3), "f"), (2, 2, 2), 1.0, (0, 0, 0), "tpu")

@@ -199,8 +199,7 @@ def test_empty_grids_drop_everything(device: Home, shape: tuple[int, int, int]) 
         assert int(numbers(got.dropped)) == 4
 
 
-def test_many_threads_give_the_same_bits() -> None:
-    """Also a large grid of many tiles, and clouds of several chunks."""
+def test_many_tiles_and_chunks() -> None:
     made = np.random.default_rng(4)
     points = made.normal(0.5, 0.2, (120_000, 3)).astype("f")
     features = made.normal(size=(120_000, 2)).astype("f")
@@ -215,12 +214,12 @@ def test_many_threads_give_the_same_bits() -> None:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"points": np.zeros((4, 2), "f")}, r"points is \[4, 2\], expected \[N=?4?, 3\]"),
+        ({"points": np.zeros((4, 2), "f")}, r"points is \[4, 2\], expected \[N, 3\] or \[B, N, 3\]"),
         ({"points": np.zeros((4, 3), int)}, "points is int64, expected float32 or"),
         ({"features": np.zeros((5, 2), "f"), "reduce": "mean"}, r"features is \[5, 2\], expected \[N=4, F"),
-        ({"voxel_m": 0}, "voxel_m is 0.000000 along x, expected a number of metres above 0"),
+        ({"voxel_m": 0}, "voxel_m is 0 along x, expected 1.2e-38 to 8.5e37 metres"),
         ({"voxel_m": (1, 1, np.nan)}, "voxel_m is nan along z"),
-        ({"voxel_m": np.array(0.0)}, "voxel_m is 0.000000 along x"),
+        ({"voxel_m": np.array(0.0)}, "voxel_m is 0 along x"),
         ({"voxel_m": "a"}, "voxel_m is 'a', expected a number or 3"),
         ({"origin": (0, 0)}, r"origin is \(0, 0\), expected 3 numbers"),
         ({"origin": (0, np.inf, 0)}, "origin is inf along y"),
@@ -234,7 +233,18 @@ def test_many_threads_give_the_same_bits() -> None:
         ({"offsets": np.array([0, 5])}, "offsets is 0 to 5 of cloud 0, expected non-decreasing numbers of 0 to N=4"),
         ({"offsets": np.array([0, 3, 2])}, "offsets is 3 to 2 of cloud 1"),
         ({"transform": np.zeros((3, 4))}, r"transform is \[3, 4\], expected \[4, 4\]"),
-        ({"transform": np.eye(4), "reduce": "mean"}, "features is not given"),
+        ({"transform": np.eye(4), "reduce": "mean"}, "features is None beside a transform"),
+        ({"voxel_m": 1e-40}, "voxel_m is 1e-40 along x, expected 1.2e-38 to"),
+        ({"origin": {1, 2, 3}}, r"origin is \{1, 2, 3\}, expected 3 numbers"),
+        (
+            {"shape": (1, 1, 2**63 - 1), "reduce": "occupancy_bits"},
+            "shape is 9223372036854775807 along z, expected 0 to",
+        ),
+        ({"shape": (2**40, 2**40, 1)}, "shape is 1099511627776 along x"),
+        ({"shape": (-5, 2**62, 2**62)}, "shape is -5 along x"),
+        ({"reduce": "max\ud800"}, r"reduce is 'max\\ud800', expected the name"),
+        ({"empty": {"\ud800": 1}, "reduce": "max"}, r"empty is \{'\\ud800': 1\}, expected a number"),
+        ({"empty": {"min": "x"}, "reduce": "max"}, "empty is"),
     ],
 )
 def test_errors_name_what_is_wrong(wrong: dict[str, Any], text: str) -> None:

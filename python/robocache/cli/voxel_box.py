@@ -15,6 +15,7 @@ from robocache.errors import DataError, InvalidArgument
 Three = tuple[float, float, float]
 
 _MOST_VOXELS = 1 << 30  # of a box that nobody asked for
+_SMALLEST, _LARGEST = 1.2e-38, 8.5e37  # metres that float32 can count voxels with
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Bounds:
 def parse_bounds(voxel: str, origin: str | None, shape: str | None) -> Bounds:
     """Reads `--voxel`, `--origin` and `--shape`."""
     sizes = _numbers(voxel)
-    if len(sizes) not in (1, 3) or not all(math.isfinite(size) and size > 0 for size in sizes):
+    if len(sizes) not in (1, 3) or not all(_SMALLEST <= size <= _LARGEST for size in sizes):
         raise InvalidArgument(f"voxelize: --voxel is {voxel!r}, expected metres above 0: one number, or three as X,Y,Z")
     x, y, z = sizes * (3 // len(sizes))
     return Bounds((x, y, z), None if origin is None else _origin(origin), None if shape is None else _shape(shape))

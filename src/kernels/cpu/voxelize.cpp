@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <type_traits>
 
 #include "kernels/cpu/voxelize_bins.hpp"
@@ -76,10 +77,10 @@ class Reducer {
     count_points(tile, count_.data());
     const TileScratch<C> scratch{first_.data(), second_.data(), left_.data()};
     for (const VoxelOutput& output : args_.outputs) {
-      if (counts(output.reduce)) {
-        write_counts(tile, output);
-      } else {
+      if (needs_features(output.reduce)) {
         reduce_features<T>(tile, output, scratch);
+      } else {
+        write_counts(tile, output);
       }
     }
   }
@@ -118,7 +119,7 @@ void drop_all(const VoxelizeArgs& args) {
 }
 
 void voxelize(const VoxelizeArgs& args, const Context& ctx) {
-  if (args.rows() * args.grid.shape[2] == 0) return drop_all(args);
+  if (std::ranges::find(args.grid.shape, 0) != std::end(args.grid.shape)) return drop_all(args);
   visit(args.features.dtype, PointDTypes{}, [&]<DType dtype>() {
     if constexpr (dtype == DType::f64) {
       reduce_tiles<double, double>(args, ctx);

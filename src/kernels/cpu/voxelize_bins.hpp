@@ -113,7 +113,10 @@ class PointBins {
   template <class F>
   void over_chunks(int threads, const F& body) {
     parallel_for(clouds_[args_.clouds].first_chunk, 1, threads, [&](std::int64_t first, std::int64_t last) {
-      std::int64_t b = 0;
+      const Cloud* const after =
+          std::upper_bound(clouds_.data(), clouds_.data() + args_.clouds + 1, first,
+                           [](std::int64_t chunk, const Cloud& cloud) { return chunk < cloud.first_chunk; });
+      std::int64_t b = after - clouds_.data() - 1;
       for (std::int64_t number = first; number < last; ++number) {
         while (clouds_[b + 1].first_chunk <= number) ++b;
         const std::int64_t begin = (number - clouds_[b].first_chunk) * chunk_;

@@ -20,7 +20,7 @@ struct CountArgs {
   VoxelAxes<double> wide_axes;
   std::int64_t samples, clouds, rows, z, bytes_z;
   unsigned long long* dropped;
-  std::int64_t blocks = 1;  ///< of a cloud
+  unsigned blocks = 1;  ///< of a cloud
   VoxelOutput outputs[kOutputs] = {};
   int output_count = 0;
 };
@@ -71,8 +71,9 @@ __global__ void __launch_bounds__(kThreads) voxelize_counts(const CountArgs args
   const bool moved = args.transforms.data != nullptr;
   const Affine<C> affine = moved ? args.transforms.template at<C>(cloud) : Affine<C>{};
   int outside = 0;
-  const std::int64_t step = args.blocks * kThreads;
-  for (std::int64_t n = range.begin + blockIdx.x % args.blocks * kThreads + threadIdx.x; n < range.end; n += step) {
+  const std::int64_t step = std::int64_t{args.blocks} * kThreads;
+  for (std::int64_t n = range.begin + std::int64_t{blockIdx.x % args.blocks} * kThreads + threadIdx.x; n < range.end;
+       n += step) {
     const Point<C> p = point_at<T, C>(args.points, range.base, n);
     const VoxelPlace at = axes_of<C>(args).place(moved ? affine(p) : p);
     if (at.row >= 0) {
@@ -102,8 +103,8 @@ void count_points(const VoxelizeArgs& args, CountArgs& part, const Context& ctx)
   const std::int64_t points =
       args.offsets.data != nullptr ? (args.samples + args.clouds - 1) / args.clouds : args.samples;
   const std::int64_t most = std::max<std::int64_t>(1, (std::int64_t{1} << 30) / args.clouds);
-  part.blocks = std::clamp<std::int64_t>((points + each - 1) / each, 1, most);
-  const dim3 grid(static_cast<unsigned>(part.blocks * args.clouds));
+  part.blocks = static_cast<unsigned>(std::clamp<std::int64_t>((points + each - 1) / each, 1, most));
+  const dim3 grid(part.blocks * static_cast<unsigned>(args.clouds));
   visit(args.points.dtype, PointDTypes{}, [&]<DType dtype>() {
     if constexpr (dtype == DType::f64) {
       launch("voxelize", voxelize_counts<double, double>, grid, kThreads, ctx.stream, part);
