@@ -95,7 +95,7 @@ class PointBins {
     }
     clouds_[args_.clouds] = {{}, all, 0};
     constexpr std::int64_t least = 16 << 10;
-    const int workers = threads > 0 ? threads : processor_count();
+    const std::int64_t workers = threads > 0 ? threads : processor_count();
     return std::max({least, tiling_.tiles, (all + 4 * workers - 1) / (4 * workers)});
   }
 
