@@ -101,7 +101,7 @@ ROBOCACHE_HD Point<C> point_at(const PointRows& points, std::int64_t base, std::
 
 namespace cpu {
 
-/// One instance per ISA level. Throws InvalidArgument for lengths and offsets out of range.
+/// One instance per ISA level.
 template <Isa>
 void voxelize(const VoxelizeArgs& args, const Context& ctx);
 
