@@ -32,6 +32,11 @@ constexpr Cut kPlainCut{kPlainTile, 5, 65536};
 constexpr Cut kCurvesCut{kAlignTile, 8, 131072};
 constexpr Cut kGeneralCut{kAlignTile, 6, 32768};
 
+constexpr Cut one_curve_cut(const AlignStream& s) {
+  const bool heavy = s.place.interp != Interp::pchip && s.dtype == DType::f32;  // computed in f64
+  return {kAlignTile, curve_blocks(s.place.interp, s.dtype), heavy ? 131072 : 32768};
+}
+
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// The widest access, in bytes, that fits every row of the stream, in and out; 0: elements are not copied or blended as
@@ -89,7 +94,7 @@ void plan_pieces(const AlignArgs& call, std::span<const AlignStream> runs, const
 
 /// What a piece prefetches: its share of a segment's stamps and, in short calls, of its samples.
 void plan_prefetch(const AlignArgs& call, const AlignStream& s, AlignPlan& plan) {
-  if (plan.indirect) return;
+  if (plan.indirect || s.read_steps != nullptr) return;
   const auto share = static_cast<std::uint32_t>(ceil_div(std::min<std::int64_t>(s.samples, 1 << 20), plan.pieces));
   if (plan.stamp_row == static_cast<std::int64_t>(size_of(call.time))) plan.stamps_ahead = share;
   const bool dense = plan.value_pitch == s.columns * static_cast<std::int64_t>(size_of(s.dtype));
@@ -182,7 +187,9 @@ void launch_kernel(Kernel kernel, std::span<const AlignStream> streams, AlignPar
     if (signs.data() != nullptr) launch(parameters, blocks, ctx.stream);
   };
   // Which kernels there are: align_with asks for no others.
-  if constexpr (N > 1) {
+  if constexpr (N == 1) {
+    launch_twice(launch_align_one_curve<T>);
+  } else {
     if (kernel == Kernel::curves) return launch_twice(launch_align_curves<T, N>);
   }
   if constexpr (N == 4 || N == kAlignStreams) launch_twice(launch_align_general<T, N>);
@@ -206,9 +213,20 @@ void align_streams(const AlignArgs& args, std::span<const AlignStream> streams, 
     parameters.streams[i] = streams[i];
     parameters.plans[i] = plan_stream(args, runs_of(streams, i));
   }
-  const Cut& cut = kernel == Kernel::plain ? kPlainCut : kernel == Kernel::curves ? kCurvesCut : kGeneralCut;
+  const Cut cut = kernel == Kernel::plain     ? kPlainCut
+                  : kernel == Kernel::general ? kGeneralCut
+                  : N == 1                    ? one_curve_cut(streams.front())
+                                              : kCurvesCut;
   const std::uint32_t blocks = plan_blocks(args, streams, cut, parameters);
   launch_kernel<T>(kernel, streams, parameters, blocks, ctx);
+}
+
+/// Whether these runs of streams have a kernel of their own: what takes the place of align_curves_kernel.
+bool is_one_curve(Kernel kernel, std::span<const AlignStream> streams) {
+  const AlignStream& s = streams.front();
+  const Interp interp = s.place.interp;
+  const bool curve = interp == Interp::pchip || interp == Interp::slerp || interp == Interp::se3;
+  return kernel == Kernel::curves && streams.size() == 1 && curve && s.columns > 0;
 }
 
 template <class T>
@@ -218,7 +236,7 @@ void align_with(Kernel kernel, const AlignArgs& args, std::span<const AlignStrea
     const std::span<const AlignStream> streams = launch_of(all, first);
     first += streams.size();
     const bool runs = std::ranges::any_of(streams, &AlignStream::continues);
-    if (kernel == Kernel::plain && streams.size() == 1)
+    if ((kernel == Kernel::plain && streams.size() == 1) || is_one_curve(kernel, streams))
       align_streams<T, 1>(args, streams, kernel, sink, ctx);
     else if (streams.size() <= 4 && !runs)
       align_streams<T, 4>(args, streams, kernel, sink, ctx);

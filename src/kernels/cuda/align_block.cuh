@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/launch.hpp"
+#include "cuda/programmatic.cuh"
 #include "kernels/cuda/align_convert.cuh"
 #include "kernels/cuda/align_locate.cuh"
 
@@ -171,6 +172,26 @@ __device__ __forceinline__ Window load_window(const Block<N>& block, const Sourc
   const bool sorted = in_order && !(until < begin);  // An origin can carry integers over the end of their range.
   if (sorted && holds(guess, cache, source.count, begin, until)) return guess;
   return search_window<Threads>(source, sorted, begin, until, cache);
+}
+
+/// Asks for what this block, or one beside it, is going to read, while the kernel before still runs. On H200 (bench
+/// align_cuda) stamps save 0.6 us at 64x4096->1024x32, samples 0.2 us at 32x500->256x256 and 0.8 us at fusion B=256.
+template <class T, int N>
+__device__ __forceinline__ void prefetch_piece(const Block<N>& block) {
+  const AlignPlan& plan = block.plan();
+  const auto ahead = [&](const void* rows, std::int64_t batch, std::int64_t pitch, std::uint32_t share) {
+    const std::int64_t first = static_cast<std::int64_t>(block.piece) * share;
+    const std::int64_t count = min(static_cast<std::int64_t>(share), plan.samples - first);
+    prefetch(static_cast<const char*>(rows) + block.b * batch + first * pitch, count * pitch);
+  };
+  if (threadIdx.x == 0) ahead(plan.stamps, plan.stamp_batch, plan.stamp_row, plan.stamps_ahead);
+  if (threadIdx.x == 32) ahead(plan.values, plan.value_batch, plan.value_pitch, plan.samples_ahead);
+  if (threadIdx.x == 64 && block.call.at_row == sizeof(T) && block.stream().read_steps == nullptr) {
+    const std::int64_t first = static_cast<std::int64_t>(block.piece) * plan.tile;
+    const std::int64_t count = min(static_cast<std::int64_t>(plan.tile), block.call.targets - first);
+    prefetch(static_cast<const char*>(block.call.at) + block.b * block.call.at_batch + first * block.call.at_row,
+             count * block.call.at_row);
+  }
 }
 
 template <int N>

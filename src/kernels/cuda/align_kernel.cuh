@@ -1,31 +1,10 @@
 #pragma once
 
-#include "cuda/programmatic.cuh"
 #include "kernels/cuda/align_apply.cuh"
 #include "kernels/cuda/align_block.cuh"
 
 // The kernel for plain streams: rows are copied or blended as they are, in chunks of 8 or 16 bytes.
 namespace robocache::cuda {
-
-/// Asks for what this block, or one beside it, is going to read, while the kernel before still runs. On H200 (bench
-/// align_cuda) stamps save 0.6 us at 64x4096->1024x32, samples 0.2 us at 32x500->256x256 and 0.8 us at fusion B=256.
-template <class T, int N>
-__device__ __forceinline__ void prefetch_piece(const Block<N>& block) {
-  const AlignPlan& plan = block.plan();
-  const auto ahead = [&](const void* rows, std::int64_t batch, std::int64_t pitch, std::uint32_t share) {
-    const std::int64_t first = static_cast<std::int64_t>(block.piece) * share;
-    const std::int64_t count = min(static_cast<std::int64_t>(share), plan.samples - first);
-    prefetch(static_cast<const char*>(rows) + block.b * batch + first * pitch, count * pitch);
-  };
-  if (threadIdx.x == 0) ahead(plan.stamps, plan.stamp_batch, plan.stamp_row, plan.stamps_ahead);
-  if (threadIdx.x == 32) ahead(plan.values, plan.value_batch, plan.value_pitch, plan.samples_ahead);
-  if (threadIdx.x == 64 && block.call.at_row == sizeof(T)) {
-    const std::int64_t first = static_cast<std::int64_t>(block.piece) * plan.tile;
-    const std::int64_t count = min(static_cast<std::int64_t>(plan.tile), block.call.targets - first);
-    prefetch(static_cast<const char*>(block.call.at) + block.b * block.call.at_batch + first * block.call.at_row,
-             count * block.call.at_row);
-  }
-}
 
 /// Finds what the row of target t is made of.
 template <class T, int N>

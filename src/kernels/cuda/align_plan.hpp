@@ -88,6 +88,13 @@ void launch_align(const AlignParameters<N>& parameters, std::uint32_t blocks, vo
 template <class T, int N>
 void launch_align_curves(const AlignParameters<N>& parameters, std::uint32_t blocks, void* stream);
 
+/// The same for one stream that is pchip, slerp or se3, and nothing else.
+template <class T>
+void launch_align_one_curve(const AlignParameters<1>& parameters, std::uint32_t blocks, void* stream);
+
+/// Its blocks that fit a processor: what the registers that it takes leave.
+constexpr int curve_blocks(Interp interp, DType dtype) { return interp == Interp::se3 && dtype == DType::f32 ? 5 : 8; }
+
 /// The same for streams of any kind.
 template <class T, int N>
 void launch_align_general(const AlignParameters<N>& parameters, std::uint32_t blocks, void* stream);
