@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import robocache as rc
-from arrays import Home, bits, numbers
+from arrays import Home, bits, exact_dtype, numbers
 from calls import check, rows
 from random_calls import MODES
 from reference.align_answer import INT64_MAX
@@ -53,21 +53,23 @@ def test_a_mask_that_leaves_nothing_out_changes_nothing(device: Home, mode: str,
 @pytest.mark.parametrize("share", [0.2, 0.9, 0.995])
 def test_skip_is_a_log_without_the_masked_samples(device: Home, mode: str, share: float) -> None:
     """Bit for bit; the log is long, and so are the stretches where nothing is there."""
+    dtype = exact_dtype(device)
     rng = np.random.default_rng(2)
     values, stamps = random_log(rng, 1500, 28)
     there = rng.random(1500) >= share
     at = device.times(np.sort(rng.integers(-50, stamps[-1] + 50, 300)))
     options: dict[str, Any] = {"interp": mode, "max_gap_ns": 800, "max_age_ns": 300, "outside": ("extrapolate", "hold")}
     masked = rc.Stream(
-        device.array(values), device.times(stamps), mask=device.array(there, "bool"), missing="skip", **options
+        device.array(values, dtype), device.times(stamps), mask=device.array(there, "bool"), missing="skip", **options
     )
-    without = rc.Stream(device.array(values[there]), device.times(stamps[there]), **options)
+    without = rc.Stream(device.array(values[there], dtype), device.times(stamps[there]), **options)
     assert_same(rc.align([masked], at), rc.align([without], at))
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_hold_is_a_log_filled_forward(device: Home, mode: str) -> None:
     """Values are those of the filled log; validity too, where age is not limited."""
+    dtype = exact_dtype(device)
     rng = np.random.default_rng(3)
     values, stamps = random_log(rng, 700, 28)
     there = rng.random(700) >= 0.6
@@ -76,9 +78,9 @@ def test_hold_is_a_log_filled_forward(device: Home, mode: str) -> None:
     at = device.times(rng.integers(-50, stamps[-1] + 50, 300))
     options: dict[str, Any] = {"interp": mode, "max_gap_ns": 8, "outside": ("extrapolate", "nan")}
     masked = rc.Stream(
-        device.array(values), device.times(stamps), mask=device.array(there, "bool"), missing="hold", **options
+        device.array(values, dtype), device.times(stamps), mask=device.array(there, "bool"), missing="hold", **options
     )
-    filled = rc.Stream(device.array(values[last]), device.times(stamps), **options)
+    filled = rc.Stream(device.array(values[last], dtype), device.times(stamps), **options)
     got, want = rc.align([masked], at), rc.align([filled], at)
     for a, b in zip(outputs(got)[:2], outputs(want)[:2], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -90,13 +92,14 @@ def test_hold_is_a_log_filled_forward(device: Home, mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_propagate_is_a_log_with_nan_in_it(device: Home, mode: str) -> None:
     """The same values; and not valid where the mask, rather than the data, says so."""
+    dtype = exact_dtype(device)
     rng = np.random.default_rng(4)
     values, stamps = random_log(rng, 300, 28)
     there = rng.random(300) >= 0.2
     at = device.times(rng.integers(-20, stamps[-1] + 20, 300))
     options: dict[str, Any] = {"interp": mode, "outside": ("extrapolate", "hold")}
-    masked = rc.Stream(device.array(values), device.times(stamps), mask=device.array(there, "bool"), **options)
-    damaged = rc.Stream(device.array(np.where(there[:, None], values, np.nan)), device.times(stamps), **options)
+    masked = rc.Stream(device.array(values, dtype), device.times(stamps), mask=device.array(there, "bool"), **options)
+    damaged = rc.Stream(device.array(np.where(there[:, None], values, np.nan), dtype), device.times(stamps), **options)
     got, want = rc.align([masked], at), rc.align([damaged], at)
     np.testing.assert_array_equal(outputs(got)[0], outputs(want)[0])
     np.testing.assert_array_equal(outputs(got)[2], outputs(want)[2])
@@ -148,6 +151,7 @@ def test_each_column_stands_alone(device: Home, dtype: str, policy: str) -> None
 
 @pytest.mark.parametrize("interp", ["slerp", "se3", "screw"])
 def test_one_nan_makes_a_whole_pose_missing(device: Home, interp: str) -> None:
+    dtype = exact_dtype(device)
     rng = np.random.default_rng(6)
     D = 4 if interp == "slerp" else 7
     values, stamps = rng.normal(size=(60, D)), np.arange(60) * 10
@@ -156,8 +160,8 @@ def test_one_nan_makes_a_whole_pose_missing(device: Home, interp: str) -> None:
     damaged[lost, rng.integers(0, D, 20)] = np.nan
     kept = np.setdiff1d(np.arange(60), lost)
     at = device.times(np.sort(rng.integers(0, 591, 300)))
-    got = rc.align([rc.Stream(device.array(damaged), device.times(stamps), interp=interp, missing="skip")], at)
-    want = rc.align([rc.Stream(device.array(values[kept]), device.times(stamps[kept]), interp=interp)], at)
+    got = rc.align([rc.Stream(device.array(damaged, dtype), device.times(stamps), interp=interp, missing="skip")], at)
+    want = rc.align([rc.Stream(device.array(values[kept], dtype), device.times(stamps[kept]), interp=interp)], at)
     assert_same(got, want)
 
 

@@ -109,6 +109,7 @@ TEST_F(CudaAlignChain, SoInAGraph) {
   ASSERT_EQ(cudaStreamEndCapture(queue, &graph), cudaSuccess);
   ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
   float* const begin = arena.copy(buffers_[0]);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);  // the queue does not wait for copies on the legacy stream
   for (int replay = 0; replay < 20; ++replay) {
     copy_on(queue, chain.buffers[0], begin);
     ASSERT_EQ(cudaGraphLaunch(executable, queue), cudaSuccess);
