@@ -2,7 +2,7 @@
 # Everything that needs a GPU, on a machine without network: Python, CUDA, CMake, Ninja, nanobind, scikit-build-core,
 # GoogleTest, pytest, numpy and pyarrow are there already. Each stage takes less than ten minutes.
 #   tools/gpu.sh build     the library, tests, benchmarks and Python module, into build/gpu
-#   tools/gpu.sh test      C++ and Python tests; a missing CUDA device is an error
+#   tools/gpu.sh test      the C++ tests and the CUDA ones in Python; a missing CUDA device is an error
 #   tools/gpu.sh sanitize  compute-sanitizer memcheck and racecheck over the CUDA tests
 #   tools/gpu.sh bench     the CUDA benchmarks to bench.json and bench.html in $OUT/results (build/gpu/results where OUT
 #                          is not set)
@@ -10,8 +10,8 @@
 # Environment:
 #   ROBOCACHE_PREBUILT            a folder from tools/prebuild.sh: `build` unpacks it and compiles nothing
 #   ROBOCACHE_CUDA_ARCHITECTURES  what to compile for; default: 90-real
-#   ROBOCACHE_SANITIZE_CPP        GoogleTest filter of `sanitize`; default: every test with cuda in its name, less the one
-#                                 of 2^31 rows for racecheck, which makes it take many minutes
+#   ROBOCACHE_SANITIZE_CPP        GoogleTest filter of `sanitize`; default: every test with cuda in its name, less, for
+#                                 racecheck, those of the longest logs, which take it many minutes
 #   ROBOCACHE_BENCH               more options of `robocache-bench run`, such as: --quick --power --only fusion
 #   ROBOCACHE_SANITIZE_PYTHON     pytest -k expression of `sanitize`; empty: no Python test
 set -euo pipefail
@@ -54,45 +54,49 @@ build() {
   "$PYTHON" -c 'import robocache as rc; print(rc.check_installation())'
 }
 
-# Runs the C++ tests behind a command (or none) and fails when none ran, or one skipped for want of CUDA.
+# Runs the C++ tests behind a command (or none), in parts side by side, and fails when none ran, or one skipped for want
+# of CUDA.
 run_cpp() { # FILTER [COMMAND...]
-  local filter=$1 log
+  local filter=$1 logs part parts=$(($(nproc) < 8 ? $(nproc) : 8))
   shift
-  log=$(mktemp)
-  "$@" "$TESTS" --gtest_brief=0 --gtest_filter="$filter" | tee "$log" | grep -vE '^\[ (RUN |      OK )' || {
-    rm -f "$log"
-    fail "C++ tests failed: $* $filter"
-  }
-  grep -qE '^\[  PASSED  \] [1-9][0-9]* tests?\.' "$log" || fail "no C++ test matched $filter"
-  ! grep -qi '^no CUDA device' "$log" || fail "a CUDA test was skipped"
-  rm -f "$log"
+  logs=$(mktemp -d)
+  local running=()
+  for ((part = 0; part < parts; ++part)); do
+    GTEST_TOTAL_SHARDS=$parts GTEST_SHARD_INDEX=$part \
+      "$@" "$TESTS" --gtest_brief=0 --gtest_filter="$filter" >"$logs/$part" 2>&1 &
+    running+=($!)
+  done
+  local failed=0
+  for part in "${running[@]}"; do wait "$part" || failed=1; done
+  cat "$logs"/* | grep -vE '^\[(-+|=+| RUN |       OK )' || true
+  ((!failed)) || fail "C++ tests failed: $* $filter"
+  cat "$logs"/* | grep -qE '^\[  PASSED  \] [1-9][0-9]* tests?\.' || fail "no C++ test matched $filter"
+  ! cat "$logs"/* | grep -qi '^no CUDA device' || fail "a CUDA test was skipped"
+  rm -rf "$logs"
 }
 
-run_python() { # [COMMAND... --] PYTEST ARGUMENTS
-  local command=() log
-  if [[ $1 == command ]]; then
-    shift
-    while [[ $1 != -- ]]; do
-      command+=("$1")
-      shift
-    done
-    shift
-  fi
-  log=$(mktemp)
-  "${command[@]}" "${PYTEST[@]}" "$@" | tee "$log" || fail "Python tests failed"
-  grep -qE '(^|[^0-9])[1-9][0-9]* passed' "$log" || fail "no Python test ran"
-  ! grep -qiE '^SKIPPED.*(no cuda|cuda is not)' "$log" || fail "a CUDA test was skipped"
-  rm -f "$log"
+# What pytest printed into a file: tests ran, and none was skipped for want of CUDA.
+check_python() {
+  grep -qE '(^|[^0-9])[1-9][0-9]* passed' "$1" || fail "no Python test ran"
+  ! grep -qiE '^SKIPPED.*(no cuda|cuda is not)' "$1" || fail "a CUDA test was skipped"
 }
 
 test_stage() {
   "$PYTHON" -c 'import robocache as rc; assert rc.is_cuda_available(), rc.check_installation()["cuda_reason"]'
   run_cpp '*'
-  run_python tests/python
+  # A process for each file: what takes long is the oracle, which is Python. Status 5: a file has no such test.
+  local log
+  log=$(mktemp)
+  # shellcheck disable=SC2016  # bash expands it
+  printf '%s\0' tests/python/test_*.py |
+    xargs -0 -n 1 -P "$(nproc)" bash -c 'said=$("$@" 2>&1) || [[ $? == 5 ]] || status=1; echo "$said"; exit ${status:-0}' \
+      pytest "${PYTEST[@]}" -k cuda | tee "$log" || fail "Python tests failed"
+  check_python "$log"
+  rm -f "$log"
 }
 
 sanitize() {
-  local sanitizer tool options filter
+  local sanitizer tool options filter log
   sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
   [[ -x $sanitizer ]] || fail "no compute-sanitizer on this machine"
   for tool in memcheck racecheck; do
@@ -100,13 +104,16 @@ sanitize() {
     # Tests of errors make the runtime refuse calls on purpose; a refusal that nobody expects fails its test.
     [[ $tool != memcheck ]] || options+=(--report-api-errors no)
     filter='*cuda*:*Cuda*:*CUDA*'
-    [[ $tool != racecheck ]] || filter+=':-*MoreRowsThan32Bits*'
+    [[ $tool != racecheck ]] || filter+=':-*MoreRowsThan32Bits*:*LongLogs*'
     say "$tool, C++"
     run_cpp "${ROBOCACHE_SANITIZE_CPP:-$filter}" "$sanitizer" "${options[@]}"
     if [[ -n ${ROBOCACHE_SANITIZE_PYTHON=torch-cuda and (outside or ragged or outputs) or another_cuda_stream} ]]; then
       say "$tool, Python"
-      run_python command "$sanitizer" "${options[@]}" --target-processes all -- \
-        tests/python -k "$ROBOCACHE_SANITIZE_PYTHON"
+      log=$(mktemp)
+      "$sanitizer" "${options[@]}" --target-processes all "${PYTEST[@]}" tests/python -k "$ROBOCACHE_SANITIZE_PYTHON" |
+        tee "$log" || fail "Python tests failed under $tool"
+      check_python "$log"
+      rm -f "$log"
     fi
   done
 }
