@@ -10,6 +10,7 @@
 
 #include "align_sets.hpp"
 #include "cuda/error.hpp"
+#include "cuda_timing.hpp"
 #include "peers/align_naive.cuh"
 #include "robocache/robocache.hpp"
 
@@ -17,17 +18,20 @@
 // with the same semantics, and the time of a C++ call. Prints a table; `--json FILE` keeps every number.
 namespace {
 
+using bench::device_time;
 using bench::DeviceArray;
 using bench::Set;
 using bench::Shape;
 using bench::Source;
+using bench::summary;
+using bench::Time;
+using bench::timed;
 using robocache::Device;
 using robocache::DeviceKind;
 using robocache::DType;
 using robocache::cuda::check;
 
 constexpr Device kGpu{DeviceKind::cuda, 0};
-constexpr std::size_t kWorkingSet = 160'000'000;  ///< bytes that a graph walks through: the H200's L2 holds 60 MB
 
 const std::vector<Source> kFusion = {{30, 512}, {100, 64}, {200, 12}};
 const std::vector<Shape> kShapes = {
@@ -123,53 +127,6 @@ void naive(const Shape& shape, const Set& set, const Mode& mode, cudaStream_t st
   };
   if (shape.dtype == DType::f32) return with_values.template operator()<float>();
   with_values.template operator()<__nv_bfloat16>();
-}
-
-struct Time {
-  double median_us, low_us, high_us;
-};
-
-Time summary(std::vector<double> samples) {
-  std::sort(samples.begin(), samples.end());
-  const std::size_t n = samples.size();
-  return {samples[n / 2], samples[n / 10], samples[n - 1 - n / 10]};
-}
-
-/// Device time of `work`, after five rounds to warm up.
-Time timed(int rounds, cudaStream_t stream, const std::function<void()>& work) {
-  cudaEvent_t begin = nullptr;
-  cudaEvent_t end = nullptr;
-  check("benchmark", cudaEventCreate(&begin));
-  check("benchmark", cudaEventCreate(&end));
-  std::vector<double> samples;
-  for (int i = 0; i < rounds + 5; ++i) {
-    check("benchmark", cudaEventRecord(begin, stream));
-    work();
-    check("benchmark", cudaEventRecord(end, stream));
-    check("benchmark", cudaEventSynchronize(end));
-    float ms = 0;
-    check("benchmark", cudaEventElapsedTime(&ms, begin, end));
-    if (i >= 5) samples.push_back(1000.0 * ms);
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  return summary(samples);
-}
-
-/// Device time of one launch: a graph of at least 24 launches that walk through all sets, replayed.
-Time device_time(std::size_t sets, cudaStream_t stream, const std::function<void(std::size_t)>& launch) {
-  const std::size_t rounds = (23 + sets) / sets;
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t executable = nullptr;
-  check("benchmark", cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  for (std::size_t i = 0; i < rounds * sets; ++i) launch(i % sets);
-  check("benchmark", cudaStreamEndCapture(stream, &graph));
-  check("benchmark", cudaGraphInstantiate(&executable, graph, 0));
-  Time time = timed(40, stream, [&] { check("benchmark", cudaGraphLaunch(executable, stream)); });
-  for (double* us : {&time.median_us, &time.low_us, &time.high_us}) *us /= static_cast<double>(rounds * sets);
-  cudaGraphExecDestroy(executable);
-  cudaGraphDestroy(graph);
-  return time;
 }
 
 /// Host time of one call that nobody waits for.
@@ -276,7 +233,7 @@ void run(const Shape& shape, const std::string& only_mode, double bandwidth, std
   double bytes = static_cast<double>(shape.batch * shape.targets * (shape.columns() * shape.value_bytes() + 8));
   for (const Source& s : shape.sources)
     bytes += static_cast<double>(shape.batch * s.samples * (s.columns * shape.value_bytes() + 8));
-  const std::size_t count = std::max<std::size_t>(3, static_cast<std::size_t>(kWorkingSet / bytes) + 1);
+  const std::size_t count = std::max<std::size_t>(3, static_cast<std::size_t>(bench::kWorkingSet / bytes) + 1);
   std::vector<Set> sets;
   for (std::size_t i = 0; i < count; ++i) sets.emplace_back(shape, random, pool);
   for (const Mode& mode : kModes) {

@@ -13,6 +13,7 @@ from robocache_bench.cases import GROUP, Case, Shape
 SPAN_NS = 1_000_000_000
 EPOCH_NS = 1_700_000_000_000_000_000
 NEARBY = 0.1  # of the quaternions in a stream
+FLIPS = 1 / 64  # of samples of which the sign is not that of the one before
 STAMP_BYTES = {"int64 ns": 8, "float64 s": 8, "float32 s": 4}
 
 
@@ -24,8 +25,8 @@ def sorted_ns(random: np.random.Generator, rows: int, count: int) -> npt.NDArray
 def random_values(random: np.random.Generator, shape: Shape, interp: str) -> list[npt.NDArray[np.float32]]:
     """Normal values; in groups of four for rotations, behind a position for poses, quaternions as logs have them.
 
-    Those of one group are about one attitude, of either sign. Of two whose dot product is almost zero, the shortest arc
-    would be a matter of rounding.
+    Those of one group are about one attitude, and change sign now and then, as where a driver keeps w positive. Of two
+    whose dot product is almost zero, the shortest arc would be a matter of rounding.
     """
     values = []
     for source in shape.sources:
@@ -34,7 +35,8 @@ def random_values(random: np.random.Generator, shape: Shape, interp: str) -> lis
             q = v.reshape(shape.batch, source.samples, -1, GROUP[interp])[..., -4:]
             q *= NEARBY
             q += q[:, :1] / np.linalg.norm(q[:, :1], axis=-1, keepdims=True)
-            q /= np.linalg.norm(q, axis=-1, keepdims=True) * random.choice((-1, 1), q.shape[:3])[..., None]
+            signs = 1 - 2 * (np.cumsum(random.random(q.shape[:3]) < FLIPS, axis=1) % 2)
+            q /= np.linalg.norm(q, axis=-1, keepdims=True) * signs[..., None]
         values.append(v)
     return values
 
@@ -87,7 +89,8 @@ class Inputs:
                 q = v.view(*size[:2], -1, GROUP[self.case.interp])[..., -4:]
                 q *= NEARBY
                 q += q[:, :1] / q[:, :1].norm(dim=-1, keepdim=True)
-                signs = torch.randint(0, 2, q.shape[:3], generator=generator, device="cuda") * 2 - 1
+                flips = torch.rand(q.shape[:3], generator=generator, device="cuda") < FLIPS
+                signs = 1 - 2 * (flips.cumsum(1) % 2)
                 q /= q.norm(dim=-1, keepdim=True) * signs[..., None]
             values.append(v.to(getattr(torch, self.case.dtype)))
         return values
