@@ -47,10 +47,15 @@ def cloud(seed: int, n: int, grid: Grid, columns: int) -> tuple[np.ndarray, np.n
     return points, features
 
 
-@pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("columns", [0, 1, 3, 4, 16, 33])
-@pytest.mark.parametrize("n", [0, 1, 700])
-def test_answers_like_the_oracle(seed: int, columns: int, n: int) -> None:
+@pytest.mark.parametrize("n", [0, 1, 50, 700])
+def test_answers_like_the_oracle(columns: int, n: int) -> None:
+    """1,080 clouds, each in every reduction."""
+    for seed in range(30 if n == 700 else 50):
+        assert_oracle(seed, columns, n)
+
+
+def assert_oracle(seed: int, columns: int, n: int) -> None:
     made = np.random.default_rng([seed, columns, n])
     grid = Grid(
         tuple(made.choice([0.05, 0.1, 1.0, 0.37], 3)),
