@@ -3,12 +3,14 @@
     python benchmarks/voxelize.py [--json FILE] [--points CLOUD.ply]
 
 Every peer's answer is held against ours first; peers take turns, and a ratio is the median of the rounds' ratios.
-Points are random and all in range; --points takes a real scan instead, tiled to a million points.
+Points are random and all in range; --points takes a real scan instead, tiled to a million points, and adds
+voxel_downsample of the scan as it is, beside numpy and, where it is installed, Open3D.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import time
 from collections.abc import Callable
@@ -101,6 +103,11 @@ def measured(reduce: str, runs: Peers) -> list[dict[str, Any]]:
     for name, run in runs.items():
         if not np.allclose(np.asarray(run()).reshape(SIZE**3, -1), want, rtol=1e-5, atol=1e-5):
             raise ValueError(f"{reduce}: {name} differs from robocache")
+    return timed(reduce, runs)
+
+
+def timed(reduce: str, runs: Peers) -> list[dict[str, Any]]:
+    """Median and spread of each peer, which take turns."""
     rounds = [{name: milliseconds(run) for name, run in runs.items()} for _ in range(ROUNDS)]
     return [
         {
@@ -115,6 +122,35 @@ def measured(reduce: str, runs: Peers) -> list[dict[str, Any]]:
     ]
 
 
+def downsamplers(scan: np.ndarray, voxel_m: float) -> Peers:
+    """Ways to replace the points of each voxel by their mean. Open3D's voxels start elsewhere."""
+
+    def numpy_unique() -> np.ndarray:
+        at = np.floor(scan * (np.float32(1) / np.float32(voxel_m))).astype(np.int64)
+        _, inverse, count = np.unique(at, axis=0, return_inverse=True, return_counts=True)
+        total = np.stack([np.bincount(inverse.ravel(), scan[:, i]) for i in range(3)], axis=1)
+        return (total / count[:, None]).astype(np.float32)
+
+    runs: Peers = {
+        "robocache": lambda: rc.voxel_downsample(scan, voxel_m).points,
+        "numpy unique": numpy_unique,
+    }
+    if importlib.util.find_spec("open3d") is not None:
+        import open3d
+
+        cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(scan.astype(np.float64)))
+        runs["open3d voxel_down_sample"] = lambda: cloud.voxel_down_sample(voxel_m)
+    return runs
+
+
+def measured_downsamplers(scan: np.ndarray, voxel_m: float) -> list[dict[str, Any]]:
+    """A row for each peer, numpy's answer held against ours."""
+    runs = downsamplers(scan, voxel_m)
+    if not np.allclose(runs["numpy unique"](), runs["robocache"](), rtol=1e-4, atol=1e-4):
+        raise ValueError(f"voxel_downsample {voxel_m} m: numpy differs from robocache")
+    return timed(f"downsample {voxel_m} m", runs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
@@ -127,9 +163,13 @@ def main() -> None:
     print(f"{N} points x {F} features -> {SIZE}^3, {inside:.1%} in range, {torch.get_num_threads()} threads")
     rows: list[dict[str, Any]] = []
     for reduce, runs in peers(points, origin, features).items():
-        for row in measured(reduce, runs):
-            rows.append(row)
-            print(f"{reduce:6} {row['peer']:22} {row['median_ms']:8.2f} ms  {row['times_ours']:6.2f} x ours")
+        rows += measured(reduce, runs)
+    if arguments.points:
+        scan = rc.read_points(arguments.points).points.astype(np.float32)
+        for voxel_m in (0.05, 0.2, 0.5):
+            rows += measured_downsamplers(scan[np.isfinite(scan).all(axis=1)], voxel_m)
+    for row in rows:
+        print(f"{row['reduce']:17} {row['peer']:25} {row['median_ms']:8.2f} ms  {row['times_ours']:6.2f} x ours")
     if arguments.json:
         facts = {"threads": torch.get_num_threads(), "in_range": inside, "installation": rc.check_installation()}
         arguments.json.write_text(json.dumps({**facts, "rows": rows}, indent=1, default=str))

@@ -76,12 +76,17 @@ def as_glob(pattern: str) -> str:
 
 
 def check_counterparts(tree: Tree) -> Iterator[Problem]:
-    """The sources of src/ops without a header there are the operators; each has all counterparts, each kernel one."""
+    """The sources of src/ops without a header there are the operators; each has all counterparts, each kernel one.
+
+    A contract that declares nothing in ``namespace cuda`` is that of an operator without a CUDA side.
+    """
     shared = {PurePosixPath(f).stem for f in tree.code(r"src/ops/\w+\.hpp")}
     operators = {PurePosixPath(f).stem for f in tree.code(r"src/ops/\w+\.cpp")} - shared
     for operator in sorted(operators):
+        contract = f"src/kernels/{operator}.hpp"
+        on_cuda = contract not in tree.files or "namespace cuda {" in tree.text(contract)
         for pattern in (counterpart.replace("{}", operator) for counterpart in COUNTERPARTS):
-            if not tree.code(pattern):
+            if not tree.code(pattern) and (on_cuda or not pattern.startswith("src/kernels/cuda/")):
                 yield Problem(f"src/ops/{operator}.cpp", 0, f"operator '{operator}' has no {as_glob(pattern)}")
     for kernel in tree.code(r"src/kernels/(cpu/\w+\.cpp|cuda/\w+\.cu)"):
         stem = PurePosixPath(kernel).stem

@@ -9,5 +9,7 @@
 #include <robocache/dtype.hpp>
 #include <robocache/error.hpp>
 #include <robocache/memory.hpp>
+#include <robocache/point_operators.hpp>
 #include <robocache/tensor.hpp>
 #include <robocache/voxelize.hpp>
+#include <robocache/voxelize_sparse.hpp>

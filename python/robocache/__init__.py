@@ -4,14 +4,23 @@ from importlib.metadata import version as _version
 
 from robocache._core import (
     AlignResult,
+    CropResult,
+    DepthPoints,
     Plan,
     Stream,
+    VoxelDownsampleResult,
     VoxelizeResult,
+    VoxelizeSparseResult,
     align,
     align_gradient,
+    crop,
+    depth_to_points,
     plan,
     resample,
+    transform_points,
+    voxel_downsample,
     voxelize,
+    voxelize_sparse,
 )
 from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
 from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
@@ -24,9 +33,11 @@ __version__ = _version("robocache")
 
 __all__ = [
     "AlignResult",
+    "CropResult",
     "CudaError",
     "DataError",
     "Dataset",
+    "DepthPoints",
     "Episode",
     "InvalidArgument",
     "OutOfMemory",
@@ -36,11 +47,15 @@ __all__ = [
     "Stream",
     "StreamInfo",
     "Unsupported",
+    "VoxelDownsampleResult",
     "VoxelizeResult",
+    "VoxelizeSparseResult",
     "__version__",
     "align",
     "align_gradient",
     "check_installation",
+    "crop",
+    "depth_to_points",
     "fuse_multimodal",
     "grid",
     "is_cuda_available",
@@ -50,7 +65,10 @@ __all__ = [
     "resample",
     "resample_trajectories",
     "self_test",
+    "transform_points",
+    "voxel_downsample",
     "voxelize",
     "voxelize_occupancy",
     "voxelize_pointcloud",
+    "voxelize_sparse",
 ]

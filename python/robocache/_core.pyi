@@ -333,6 +333,186 @@ def plan(stamps: Any, at: Any, *, interp: str | Sequence[tuple[str | None, int]]
         As `align`.
     """
 
+def transform_points(points: Any, transform: Any, *, lengths: Any = None, offsets: Any = None, out: Any = None) -> Any:
+    """
+    Move points into another frame: ``((m0*x + m1*y) + m2*z) + m3`` for each of the upper three rows.
+
+    Each step is rounded in float32 (float64 for float64 points), as in the `transform` of `voxelize`: for such points
+    ``voxelize(transform_points(p, T))`` has the bits of ``voxelize(p, transform=T)``.
+
+    Parameters
+    ----------
+    points : array [N, 3] or [B, N, 3], float16, bfloat16, float32 or float64
+        Metres, with any strides.
+    transform : float32 or float64 array [4, 4] or [B, 4, 4]
+        T_out_points; the last row is not read.
+    lengths : int array [B], optional
+        With points [B, N, 3]: how many points each cloud has. The padding behind them is not read, and NaN in the result.
+    offsets : int array [B+1], optional
+        With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1. What is no cloud's is NaN in the result.
+    out : array like points, optional
+        Written instead of a new array, with any strides; may be `points` itself.
+
+    Returns
+    -------
+    array like points
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes, devices, lengths and offsets out of range.
+    NotImplementedError
+        Arrays on CUDA.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> T_base_lidar = np.array([[0, -1, 0, 0.5], [1, 0, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]])
+    >>> rc.transform_points(np.array([[1.0, 2.0, 3.0]]), T_base_lidar).tolist()
+    [[-1.5, 1.0, 5.0]]
+    """
+
+class CropResult:
+    """
+    What `crop` returns.
+
+    Attributes
+    ----------
+    points : array [M, 3]
+        The points inside, in their order; transformed where there was a transform.
+    features : array [M, F] or None
+        Theirs.
+    index : int64 array [M]
+        The row of each in ``points.reshape(-1, 3)``.
+    offsets : int64 array [B+1]
+        Cloud b is rows offsets[b] .. offsets[b+1]-1; [0, M] of a single cloud.
+    """
+
+    @property
+    def points(self) -> Any:
+        """Array [M, 3] as the input: the points inside, in their order."""
+
+    @property
+    def features(self) -> Any:
+        """Array [M, F] as the input, or None."""
+
+    @property
+    def index(self) -> Any:
+        """int64 array [M]: the row of each in points.reshape(-1, 3)."""
+
+    @property
+    def offsets(self) -> Any:
+        """
+        int64 array [B+1]: cloud b is rows offsets[b] .. offsets[b+1]-1; [0, M] of a single cloud.
+        """
+
+def crop(points: Any, low: Sequence[float], high: Sequence[float], *, features: Any = None, lengths: Any = None, offsets: Any = None, transform: Any = None) -> CropResult:
+    """
+    Keep the points inside a box, in their order: ``low <= p < high`` on each axis, and finite.
+
+    Compared in float32 (float64 for float64 points), to which the corners are rounded.
+
+    Parameters
+    ----------
+    points : array [N, 3] or [B, N, 3], float16, bfloat16, float32 or float64
+        Metres, with any strides.
+    low, high : 3 floats
+        The corners in metres; ``-inf`` and ``inf`` leave a side open.
+    features : array [N, F] or [B, N, F] of any float dtype, optional
+        Kept beside the points.
+    lengths : int array [B], optional
+        With points [B, N, 3]: how many points each cloud has; the padding behind them is never read.
+    offsets : int array [B+1], optional
+        With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
+    transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
+        T_box_points: applied first, as `transform_points` does. The result's points are transformed.
+
+    Returns
+    -------
+    CropResult
+        `points` [M, 3], `features` [M, F] or None, `index` [M], `offsets` [B+1], packed: what other functions take as
+        ``offsets=``.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes, devices, a box that makes no sense, lengths and offsets out of range.
+    NotImplementedError
+        Arrays on CUDA.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> points = np.array([[0.0, 0.5, 0.5], [1.0, 0.5, 0.5], [np.nan, 0, 0], [0.9, 0.1, 0.0]])
+    >>> inside = rc.crop(points, low=(0, 0, 0), high=(1, 1, 1))
+    >>> inside.index.tolist(), inside.offsets.tolist()
+    ([0, 3], [0, 2])
+    """
+
+class DepthPoints:
+    """
+    What `depth_to_points` returns.
+
+    Attributes
+    ----------
+    points : array [B, H, W, 3] or [H, W, 3]
+        Metres; NaN where the depth is not valid.
+    valid : bool array [B, H, W] or [H, W]
+        Where it is.
+    """
+
+    @property
+    def points(self) -> Any:
+        """Array [B, H, W, 3] or [H, W, 3]: NaN where the depth is not valid."""
+
+    @property
+    def valid(self) -> Any:
+        """bool array [B, H, W] or [H, W]."""
+
+def depth_to_points(depth: Any, intrinsics: Any, *, depth_scale: float | None = None, transform: Any = None, max_depth_m: float | None = None) -> DepthPoints:
+    """
+    The points that depth images show, one for each pixel.
+
+    Pixel (u, v) is column u of row v; the centre of the first one is (0, 0), as in OpenCV and ROS:
+    ``z = depth * depth_scale``, ``x = ((u - cx) / fx) * z``, ``y = ((v - cy) / fy) * z``, each step rounded in float32
+    (float64 for float64 depth). x points right, y down, z forward. Valid is ``0 < z <= max_depth_m``, and finite.
+
+    Parameters
+    ----------
+    depth : array [H, W] or [B, H, W], uint16, float16, float32 or float64
+        Distances along the optical axis (not along the ray), with any strides.
+    intrinsics : float32 or float64 array [3, 3] or [B, 3, 3]
+        ``[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]`` in pixels, of rectified images.
+    depth_scale : float, optional
+        Metres of one unit of depth. Default: 0.001 for uint16 (millimetres), else 1.
+    transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
+        T_out_cam: applied to the points, as `transform_points` does.
+    max_depth_m : float, optional
+        Greater depths are not valid.
+
+    Returns
+    -------
+    DepthPoints
+        `points` [B, H, W, 3], float32 (float64 for float64 depth), NaN where the depth is not valid, and `valid` [B, H, W];
+        without B for one image. ``points.reshape(-1, 3)`` goes into `voxelize`, which drops NaN.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes, devices, intrinsics that are no pinhole camera's, a scale or a maximum that is not positive.
+    NotImplementedError
+        Arrays on CUDA.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> depth = np.array([[0, 1000], [2000, 500]], np.uint16)
+    >>> intrinsics = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]])
+    >>> cloud = rc.depth_to_points(depth, intrinsics)
+    >>> cloud.points[1].tolist(), int(cloud.valid.sum())
+    ([[-0.5, 0.5, 2.0], [0.125, 0.125, 0.5]], 3)
+    """
+
 class VoxelizeResult:
     """
     What `voxelize` returns: one array for each reduction.
@@ -418,4 +598,195 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
     >>> grid = rc.voxelize(points, voxel_m=1.0, origin=(0, 0, 0), shape=(2, 1, 3), reduce=("count", "mean"))
     >>> grid["count"][:, 0].tolist(), int(grid.dropped)
     ([[2, 0, 0], [0, 0, 1]], 1)
+    """
+
+class VoxelizeSparseResult:
+    """
+    What `voxelize_sparse` returns: the occupied voxels, a row each, sorted by cloud, x, y and z.
+
+    Attributes
+    ----------
+    coords : int32 array [M, 4]
+        Cloud, x, y, z.
+    counts : int32 array [M]
+        Kept points.
+    offsets : int64 array [B+1]
+        Cloud b has voxels offsets[b] .. offsets[b+1]-1.
+    dropped : int64 array [B] or []
+        Points of each cloud that no voxel has kept.
+    inverse : int64 array [N] or [B, N], or None
+        The row of each point's voxel; -1 for points that are dropped, and for padding.
+    reductions : list of str
+        What was asked for; ``result[name]`` [M, F] is one of them.
+    """
+
+    @property
+    def coords(self) -> Any:
+        """int32 array [M, 4]: cloud, x, y, z of each occupied voxel, sorted."""
+
+    @property
+    def counts(self) -> Any:
+        """int32 array [M]: kept points."""
+
+    @property
+    def offsets(self) -> Any:
+        """int64 array [B+1]: cloud b has voxels offsets[b] .. offsets[b+1]-1."""
+
+    @property
+    def dropped(self) -> Any:
+        """int64 array [B] or []: points of each cloud that no voxel has kept."""
+
+    @property
+    def inverse(self) -> Any:
+        """
+        int64 array [N] or [B, N]: the row of each point's voxel, or -1; None where it was not asked for.
+        """
+
+    @property
+    def reductions(self) -> list[str]:
+        """What was asked for."""
+
+    def __getitem__(self, reduction: str) -> Any:
+        """The result [M, F] of one reduction."""
+
+def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = ('mean',), inverse: bool = False, max_points: int | None = None, max_voxels: int | None = None, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeSparseResult:
+    """
+    Put points into the occupied voxels of a grid.
+
+    The grid, its voxels and every reduction are those of `voxelize`, bit for bit; memory goes with the points, not with the grid.
+    On the CPU; the same bits in every run and with any number of threads.
+
+    Parameters
+    ----------
+    points : array [N, 3] or [B, N, 3], float16, bfloat16, float32 or float64
+        Metres, with any strides.
+    features : array [N, F] or [B, N, F] of any float dtype, optional
+        Columns to reduce. Default: the points themselves; with a `transform` they have to be given.
+    voxel_m : float, or 3 of them
+        Size of a voxel.
+    origin : 3 floats
+        The low corner of voxel (0, 0, 0), in metres.
+    shape : 3 ints
+        X, Y and Z voxels.
+    reduce : str or sequence of str
+        'sum', 'mean', 'min', 'max', 'first' or 'last'.
+    inverse : bool
+        Whether to say the voxel of each point.
+    max_points : int, optional
+        Points that a voxel keeps: its first ones, in the order of the cloud. Counts and reductions are of those.
+    max_voxels : int, optional
+        Voxels that a cloud keeps: those whose first points come first in the cloud.
+    lengths : int array [B], optional
+        With points [B, N, 3]: how many points each cloud has; the padding behind them is never read.
+    offsets : int array [B+1], optional
+        With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
+    transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
+        T_grid_points: applied to the points first.
+
+    Returns
+    -------
+    VoxelizeSparseResult
+        ``result.coords`` [M, 4], ``result.counts`` [M] and ``result['mean']`` [M, F] have a row for each occupied voxel, sorted
+        by cloud, x, y and z.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes, limits, lengths and offsets out of range, or a grid that makes no sense.
+    NotImplementedError
+        Points on CUDA.
+    MemoryError
+        The results do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> points = np.array([[0.1, 0.1, 0.1], [1.5, 0.1, 2.1], [0.2, 0.3, 0.4], [np.nan, 0, 0]], np.float32)
+    >>> voxels = rc.voxelize_sparse(points, voxel_m=1.0, origin=(0, 0, 0), shape=(2, 1, 3), inverse=True)
+    >>> voxels.coords.tolist(), voxels.counts.tolist(), voxels.inverse.tolist()
+    ([[0, 0, 0, 0], [0, 1, 0, 2]], [2, 1], [0, 1, 0, -1])
+    """
+
+class VoxelDownsampleResult:
+    """
+    What `voxel_downsample` returns: a row for each occupied voxel.
+
+    Attributes
+    ----------
+    points : array [M, 3]
+        The mean of the voxel's points, in their dtype.
+    features : array [M, F] or None
+        The mean of their features, in their dtype.
+    counts : int32 array [M]
+        Points of the voxel.
+    offsets : int64 array [B+1]
+        Cloud b has rows offsets[b] .. offsets[b+1]-1.
+    dropped : int64 array [B] or []
+        Points with a coordinate that is not finite.
+    """
+
+    @property
+    def points(self) -> Any:
+        """Array [M, 3]: the mean of each occupied voxel's points."""
+
+    @property
+    def features(self) -> Any:
+        """Array [M, F]: the mean of their features; None without."""
+
+    @property
+    def counts(self) -> Any:
+        """int32 array [M]: points of the voxel."""
+
+    @property
+    def offsets(self) -> Any:
+        """int64 array [B+1]: cloud b has rows offsets[b] .. offsets[b+1]-1."""
+
+    @property
+    def dropped(self) -> Any:
+        """int64 array [B] or []: points with a coordinate that is not finite."""
+
+def voxel_downsample(points: Any, voxel_m: float | Sequence[float], features: Any = None, *, origin: Sequence[float] | None = None, lengths: Any = None, offsets: Any = None) -> VoxelDownsampleResult:
+    """
+    Replace the points of each voxel of a grid without bounds by their mean.
+
+    Voxel i of an axis, any whole number, holds the coordinates p with i = floor((p - origin) * (1 / voxel_m)), computed in that
+    order in float32 (float64 for float64 points). Points with a NaN or infinite coordinate are dropped and counted. On the CPU;
+    the same bits in every run and with any number of threads.
+
+    Parameters
+    ----------
+    points : array [N, 3] or [B, N, 3], float16, bfloat16, float32 or float64
+        Metres, with any strides.
+    voxel_m : float, or 3 of them
+        Size of a voxel.
+    features : array [N, F] or [B, N, F] of any float dtype, optional
+        Columns to average beside the points.
+    origin : 3 floats, optional
+        A corner of the voxels, in metres. Default: zeros.
+    lengths : int array [B], optional
+        With points [B, N, 3]: how many points each cloud has; the padding behind them is never read.
+    offsets : int array [B+1], optional
+        With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
+
+    Returns
+    -------
+    VoxelDownsampleResult
+        ``result.points`` [M, 3] and ``result.features`` [M, F], sorted by cloud and by the x, y and z of their voxels.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes, lengths and offsets out of range; points more than 2^24 voxels from the origin (2^53 for float64
+        points) or from each other along an axis, or in a box of 2^63 voxels or more.
+    NotImplementedError
+        Points on CUDA.
+    MemoryError
+        The results do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> points = np.array([[0.1, 0.1, 0.1], [-1.5, 0.1, 2.1], [0.3, 0.3, 0.5]])
+    >>> rc.voxel_downsample(points, 1.0).points.tolist()
+    [[-1.5, 0.1, 2.1], [0.2, 0.2, 0.3]]
     """

@@ -48,6 +48,32 @@ struct Transforms {
   }
 };
 
+/// Clouds as operators on points take them, checked.
+struct CloudArgs {
+  PointRows points;
+  PointRows features;
+  IndexList lengths;
+  IndexList offsets;
+  Transforms transforms;
+  std::int64_t clouds = 1;   ///< B
+  std::int64_t samples = 0;  ///< N
+  std::int64_t columns = 0;  ///< F
+  bool has_features = false;
+  bool batched = false;  ///< [B, N, 3] or packed
+};
+
+/// Points [begin, end) of the batch row `base` are a cloud's.
+struct CloudRange {
+  std::int64_t base = 0;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+ROBOCACHE_HD CloudRange cloud_range(const CloudArgs& args, std::int64_t cloud) {
+  if (args.offsets.data != nullptr) return {0, args.offsets[cloud], args.offsets[cloud + 1]};
+  return {cloud, 0, args.lengths.data != nullptr ? args.lengths[cloud] : args.samples};
+}
+
 /// One result; contiguous.
 struct VoxelOutput {
   Reduce reduce = Reduce::count;
@@ -56,17 +82,8 @@ struct VoxelOutput {
 };
 
 /// voxelize as both backends take it, checked.
-struct VoxelizeArgs {
-  PointRows points;
-  PointRows features;
-  IndexList lengths;
-  IndexList offsets;
-  Transforms transforms;
+struct VoxelizeArgs : CloudArgs {  ///< of at least one cloud
   VoxelGrid grid;
-  std::int64_t clouds = 1;   ///< B: never 0 here
-  std::int64_t samples = 0;  ///< N
-  std::int64_t columns = 0;  ///< F
-  bool has_features = false;
   std::span<const VoxelOutput> outputs;
   std::int64_t* dropped = nullptr;  ///< [B] or null
 
@@ -79,18 +96,6 @@ struct VoxelizeArgs {
     return {axis(0), axis(1), axis(2), grid.shape[1]};
   }
 };
-
-/// Points [begin, end) of the batch row `base` are a cloud's.
-struct CloudRange {
-  std::int64_t base = 0;
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-};
-
-ROBOCACHE_HD CloudRange cloud_range(const VoxelizeArgs& args, std::int64_t cloud) {
-  if (args.offsets.data != nullptr) return {0, args.offsets[cloud], args.offsets[cloud + 1]};
-  return {cloud, 0, args.lengths.data != nullptr ? args.lengths[cloud] : args.samples};
-}
 
 /// A point in compute type C.
 template <class T, class C>

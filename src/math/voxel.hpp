@@ -56,10 +56,11 @@ struct VoxelAxes {
   std::int64_t rows_x;  ///< Y: rows along z for one x
 
   [[nodiscard]] ROBOCACHE_HD VoxelPlace place(const Point<C>& p) const {
-    const C i = x.at(p.x);
-    const C j = y.at(p.y);
-    const C k = z.at(p.z);
-    // Sizes are 2^24 at most, so that each voxel is a whole number of C.
+    return place(x.at(p.x), y.at(p.y), z.at(p.z));
+  }
+
+  /// Of voxel (i, j, k). Sizes are 2^24 at most, so that each in the grid is a whole number of C.
+  [[nodiscard]] ROBOCACHE_HD VoxelPlace place(C i, C j, C k) const {
     if (!(x.holds(i) && y.holds(j) && z.holds(k))) return {-1, 0};
     return {static_cast<std::int64_t>(i) * rows_x + static_cast<std::int64_t>(j), static_cast<std::int32_t>(k)};
   }

@@ -2,217 +2,125 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <iterator>
 #include <string>
 #include <vector>
 
 #include "core/build.hpp"
-#include "core/check.hpp"
 #include "cuda/device_guard.hpp"
+#include "kernels/voxelize_sparse.hpp"
+#include "ops/clouds.hpp"
+#include "ops/voxelize_inputs.hpp"
 
 namespace robocache {
 
 namespace {
 
-constexpr std::int64_t kMostCudaClouds = std::int64_t{1} << 30;  // a block each at least
-
-std::string number(double v) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", v);
-  return text;
-}
-
-bool is_contiguous(const ConstTensor& tensor) {
-  std::int64_t stride = 1;
-  for (int i = tensor.rank - 1; i >= 0 && tensor.numel() > 0; --i) {
-    if (tensor.shape[i] != 1 && tensor.strides[i] != stride) return false;
-    stride *= tensor.shape[i];
+VoxelOutput read_output(const VoxelizeInputs& inputs, const Subject& subject, const Voxels& voxels) {
+  const Check& check = inputs.check();
+  const VoxelizeArgs& args = inputs.args();
+  std::vector<std::int64_t> shape = inputs.leading();
+  shape.insert(shape.end(), std::begin(args.grid.shape), std::end(args.grid.shape));
+  if (voxels.reduce == Reduce::occupancy_bits) shape.back() = args.bytes_z();
+  if (needs_features(voxels.reduce)) {
+    if (inputs.device().kind == DeviceKind::cuda) {
+      check.unsupported("reduce", std::string(name(voxels.reduce)) + " on CUDA", "count or occupancy",
+                        "features are reduced on the CPU alone");
+    }
+    inputs.check_has_features();
+    shape.push_back(args.columns);
   }
-  return true;
+  inputs.check_output(subject, voxels.out, shape);
+  if (voxels.reduce == Reduce::count) {
+    check.dtype(subject, voxels.out, DType::i32);
+  } else if (voxels.reduce == Reduce::occupancy) {
+    check.dtype(subject, voxels.out, OccupancyDTypes{});
+  } else {
+    check.dtype(subject, voxels.out, needs_features(voxels.reduce) ? args.features.dtype : DType::u8);
+  }
+  return {voxels.reduce, voxels.out.data, voxels.empty};
 }
 
-/// The arguments of one call.
-class Inputs {
+/// Outputs of a row for each voxel; the first that is given says how many rows there are.
+class RowOutputs {
  public:
-  Inputs(const Clouds& clouds, const VoxelGrid& grid) {
-    device_ = clouds.points.device;
-    read_points(clouds);
-    args_.lengths = index_list("lengths", clouds.lengths, batch_);
-    args_.offsets = index_list("offsets", clouds.offsets, batch_ + 1);
-    read_features(clouds.features);
-    read_transform(clouds.transform);
-    read_grid(grid);
-    if (device_.kind == DeviceKind::cpu) check_ranges();
+  explicit RowOutputs(const VoxelizeInputs& inputs) : inputs_(inputs) {
+    if (inputs.device().kind == DeviceKind::cuda) {
+      inputs.check().unsupported("points", "on CUDA", "on the CPU", "voxelize has count and occupancy on CUDA");
+    }
   }
 
-  void write(std::span<const Voxels> voxels, const Tensor& dropped) {
-    for (std::size_t i = 0; i < voxels.size(); ++i) read_output(Subject("voxels", i, "", "out"), voxels[i]);
-    args_.outputs = outputs_;
-    if (!dropped.given()) return;
-    check_output("dropped", dropped, leading());
-    check_.dtype("dropped", dropped, DType::i64);
-    args_.dropped = static_cast<std::int64_t*>(dropped.data);
+  /// [M], or [M, columns] where that is not 0.
+  void* read(const Subject& subject, const Tensor& out, std::int64_t columns, DType dtype) {
+    if (!out.given()) return nullptr;
+    if (capacity_ < 0 && out.rank > 0) capacity_ = out.shape[0];
+    std::vector<std::int64_t> shape{std::max<std::int64_t>(capacity_, 0)};
+    if (columns >= 0) shape.push_back(columns);
+    inputs_.check_output(subject, out, shape);
+    inputs_.check().dtype(subject, out, dtype);
+    return out.data;
   }
 
-  [[nodiscard]] Device device() const { return device_; }
-  [[nodiscard]] const VoxelizeArgs& args() const { return args_; }
+  static constexpr std::int64_t kNoColumns = -1;
+  [[nodiscard]] std::int64_t capacity() const { return std::max<std::int64_t>(capacity_, 0); }
 
  private:
-  [[nodiscard]] std::vector<std::int64_t> leading() const {
-    return batched_ ? std::vector{batch_} : std::vector<std::int64_t>{};
-  }
-
-  void read_points(const Clouds& clouds) {
-    const ConstTensor& points = clouds.points;
-    const bool packed = clouds.offsets.given();
-    check_.dtype("points", points, PointDTypes{});
-    if (points.rank == 3) {
-      check_.shape("points", points, {&padded_, &samples_, 3});
-      if (packed) check_.fail("offsets", "given with points [B, N, 3]", "points [N, 3]");
-    } else {
-      if (points.rank != 2 || points.shape[1] != 3) check_.fail("points", shape_text(points), "[N, 3] or [B, N, 3]");
-      samples_.value = points.shape[0];
-      if (clouds.lengths.given()) check_.fail("lengths", "given with points [N, 3]", "points [B, N, 3]");
-    }
-    if (packed && (clouds.offsets.rank != 1 || clouds.offsets.shape[0] < 1)) {
-      check_.fail("offsets", shape_text(clouds.offsets), "[B+1]");
-    }
-    batched_ = packed || points.rank == 3;
-    batch_ = packed ? clouds.offsets.shape[0] - 1 : points.rank == 3 ? padded_.value : 1;
-    if (device_.kind == DeviceKind::cuda && batch_ > kMostCudaClouds) {
-      check_.unsupported("points", "of " + std::to_string(batch_) + " clouds", "at most 2^30 on CUDA");
-    }
-    args_.points = rows(points);
-    args_.clouds = batch_;
-    args_.samples = samples_.value;
-  }
-
-  [[nodiscard]] static PointRows rows(const ConstTensor& t) {
-    return {t.data, t.dtype, t.rank == 3 ? t.strides[0] : 0, t.strides[t.rank - 2], t.strides[t.rank - 1]};
-  }
-
-  void read_features(const ConstTensor& features) {
-    if (!features.given()) return;
-    check_.dtype("features", features, PointDTypes{});
-    check_.device("features", features, device_);
-    if (padded_.value >= 0) {
-      check_.shape("features", features, {&padded_, &samples_, &columns_});
-    } else {
-      check_.shape("features", features, {&samples_, &columns_});
-    }
-    args_.features = rows(features);
-    args_.columns = columns_.value;
-    args_.has_features = true;
-  }
-
-  void read_transform(const ConstTensor& transform) {
-    if (!transform.given()) return;
-    check_.dtype("transform", transform, TransformDTypes{});
-    check_.device("transform", transform, device_);
-    if (transform.rank == 3 && batched_) {
-      check_.shape("transform", transform, {batch_, 4, 4});
-    } else {
-      check_.shape("transform", transform, {4, 4});
-    }
-    const PointRows t = rows(transform);
-    args_.transforms = {t.data, t.dtype == DType::f64, t.batch, t.row, t.column};
-  }
-
-  [[nodiscard]] IndexList index_list(const Subject& subject, const ConstTensor& list, std::int64_t size) const {
-    if (!list.given()) return {};
-    check_.shape(subject, list, {size});
-    check_.dtype(subject, list, IndexDTypes{});
-    check_.device(subject, list, device_);
-    return {list.data, list.strides[0], list.dtype == DType::i64};
-  }
-
-  void check_ranges() const {
-    if (args_.lengths.data == nullptr && args_.offsets.data == nullptr) return;
-    for (std::int64_t b = 0; b < batch_; ++b) {
-      const CloudRange range = cloud_range(args_, b);
-      if (range.begin >= 0 && range.begin <= range.end && range.end <= args_.samples) continue;
-      const std::string cloud = " of cloud " + std::to_string(b);
-      if (args_.lengths.data != nullptr) {
-        check_.fail("lengths", std::to_string(range.end) + cloud, "0 to N=" + std::to_string(args_.samples));
-      }
-      check_.fail("offsets", std::to_string(range.begin) + " to " + std::to_string(range.end) + cloud,
-                  "non-decreasing numbers of 0 to N=" + std::to_string(args_.samples));
-    }
-  }
-
-  void read_grid(const VoxelGrid& grid) {
-    const char* const axes[] = {" along x", " along y", " along z"};
-    for (int i = 0; i < 3; ++i) {
-      const double voxel_m = grid.voxel_m[i];
-      if (!std::isfinite(static_cast<float>(grid.origin[i]))) {
-        check_.fail("origin", number(grid.origin[i]) + axes[i], "a number of metres that float32 holds");
-      }
-      if (!(std::isnormal(static_cast<float>(voxel_m)) && std::isnormal(1 / static_cast<float>(voxel_m)) &&
-            voxel_m > 0)) {
-        check_.fail("voxel_m", number(voxel_m) + axes[i], "1.2e-38 to 8.5e37 metres");
-      }
-      if (grid.shape[i] < 0 || grid.shape[i] > kMostVoxelsOfAxis) {
-        check_.fail("shape", std::to_string(grid.shape[i]) + axes[i],
-                    "0 to " + std::to_string(kMostVoxelsOfAxis) + " voxels");
-      }
-    }
-    std::int64_t all = batch_;
-    bool overflow = false;
-    for (std::int64_t size : grid.shape) overflow = __builtin_mul_overflow(all, size, &all) || overflow;
-    if (overflow) check_.fail("shape", shape_text(grid.shape), "less than 2^63 voxels in all clouds");
-    args_.grid = grid;
-  }
-
-  void read_output(const Subject& subject, const Voxels& voxels) {
-    std::vector<std::int64_t> shape = leading();
-    shape.insert(shape.end(), std::begin(args_.grid.shape), std::end(args_.grid.shape));
-    if (voxels.reduce == Reduce::occupancy_bits) shape.back() = args_.bytes_z();
-    if (needs_features(voxels.reduce)) {
-      if (device_.kind == DeviceKind::cuda) {
-        check_.unsupported("reduce", std::string(name(voxels.reduce)) + " on CUDA", "count or occupancy",
-                           "features are reduced on the CPU alone");
-      }
-      if (!args_.has_features) {
-        check_.fail("features", "not given", "an array as points, with F columns", "count and occupancy need none");
-      }
-      shape.push_back(args_.columns);
-    }
-    check_output(subject, voxels.out, shape);
-    if (voxels.reduce == Reduce::count) {
-      check_.dtype(subject, voxels.out, DType::i32);
-    } else if (voxels.reduce == Reduce::occupancy) {
-      check_.dtype(subject, voxels.out, OccupancyDTypes{});
-    } else {
-      check_.dtype(subject, voxels.out, needs_features(voxels.reduce) ? args_.features.dtype : DType::u8);
-    }
-    outputs_.push_back({voxels.reduce, voxels.out.data, voxels.empty});
-  }
-
-  void check_output(const Subject& subject, const Tensor& out, std::span<const std::int64_t> shape) const {
-    if (!std::ranges::equal(out.sizes(), shape)) check_.fail(subject, shape_text(out), shape_text(shape));
-    check_.device(subject, out, device_);
-    if (!is_contiguous(out)) check_.fail(subject, "strided", "contiguous");
-  }
-
-  const Check check_{"voxelize"};
-  VoxelizeArgs args_;
-  Device device_{};
-  Dim padded_{"B"};  ///< of points [B, N, 3]
-  Dim samples_{"N"};
-  Dim columns_{"F"};
-  std::int64_t batch_ = 1;
-  bool batched_ = false;
-  std::vector<VoxelOutput> outputs_;
+  const VoxelizeInputs& inputs_;
+  std::int64_t capacity_ = -1;
 };
+
+void check_limit(const Check& check, const char* subject, std::int64_t limit) {
+  if (limit < 1) check.fail(subject, std::to_string(limit), "at least 1");
+}
+
+void run(const VoxelizeSparseArgs& args, const Context& ctx) {
+  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_sparse<isa>(args, ctx); });
+}
+
+/// Puts the box of all finite points into `args` as its grid.
+void bound(const Check& check, VoxelizeSparseArgs& args, const Context& ctx) {
+  VoxelSpan span{};
+  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { span = cpu::voxel_span<isa>(args.input, ctx); });
+  const bool wide = args.input.points.dtype == DType::f64;
+  const char* const axes[] = {" along x", " along y", " along z"};
+  const char* const hint = "a larger voxel_m, an origin nearby, or fewer stray points";
+  std::int64_t all = std::max<std::int64_t>(args.input.clouds, 1);
+  bool overflow = false;
+  for (int i = 0; i < 3; ++i) {
+    const bool none = span.low[i] > span.high[i];
+    if (none) span.low[i] = span.high[i] = 0;
+    const double farthest = std::max(-span.low[i], span.high[i]);
+    if (!(farthest <= std::ldexp(1, wide ? 53 : 24))) {
+      check.fail("points", number_text(farthest) + " voxels from the origin" + axes[i],
+                 wide ? "at most 2^53" : "at most 2^24", hint);
+    }
+    const double size = span.high[i] - span.low[i] + 1;
+    if (size > static_cast<double>(kMostVoxelsOfAxis)) {
+      check.fail("points", number_text(size) + " voxels wide" + axes[i], "at most 2^24", hint);
+    }
+    args.low[i] = span.low[i];
+    args.input.grid.shape[i] = static_cast<std::int64_t>(size);
+    overflow = __builtin_mul_overflow(all, args.input.grid.shape[i], &all) || overflow;
+  }
+  if (overflow) {
+    check.fail("points", "in a box of " + shape_text(args.input.grid.shape) + " voxels",
+               "less than 2^63 voxels in all clouds", hint);
+  }
+}
 
 }  // namespace
 
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const Context& ctx) {
-  Inputs inputs(clouds, grid);
-  inputs.write(voxels, dropped);
-  const VoxelizeArgs& args = inputs.args();
+  const VoxelizeInputs inputs("voxelize", clouds, grid);
+  VoxelizeArgs args = inputs.args();
+  std::vector<VoxelOutput> outputs;
+  outputs.reserve(voxels.size());
+  for (std::size_t i = 0; i < voxels.size(); ++i) {
+    outputs.push_back(read_output(inputs, Subject("voxels", i, "", "out"), voxels[i]));
+  }
+  args.outputs = outputs;
+  args.dropped = inputs.numbers("dropped", dropped, inputs.leading());
   if (args.clouds == 0) return;
   if (inputs.device().kind == DeviceKind::cpu) {
     visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize<isa>(args, ctx); });
@@ -222,6 +130,65 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
   } else {
     no_cuda("voxelize");
   }
+}
+
+void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
+                     const Context& ctx) {
+  const VoxelizeInputs inputs("voxelize_sparse", clouds, grid);
+  const Check& check = inputs.check();
+  check_limit(check, "max_points", limits.max_points);
+  check_limit(check, "max_voxels", limits.max_voxels);
+  RowOutputs rows(inputs);
+  VoxelizeSparseArgs args{.input = inputs.args(), .limits = limits};
+  args.coords = static_cast<std::int32_t*>(rows.read("coords", out.coords, 4, DType::i32));
+  args.counts = static_cast<std::int32_t*>(rows.read("counts", out.counts, RowOutputs::kNoColumns, DType::i32));
+  std::vector<VoxelOutput> outputs;
+  for (std::size_t i = 0; i < out.reductions.size(); ++i) {
+    const SparseReduction& reduction = out.reductions[i];
+    if (!needs_features(reduction.reduce)) {
+      check.fail(Subject("reductions", i, "", "reduce"), name(reduction.reduce), "a reduction of features",
+                 "counts are always there");
+    }
+    inputs.check_has_features();
+    void* const data =
+        rows.read(Subject("reductions", i, "", "out"), reduction.out, args.input.columns, args.input.features.dtype);
+    if (data != nullptr) outputs.push_back({reduction.reduce, data, 0});
+  }
+  const SparseFeatures features{args.input.features, args.input.columns, outputs};
+  if (!outputs.empty()) args.features = {&features, 1};
+  args.capacity = rows.capacity();
+  const std::span<const std::int64_t> points = clouds.points.sizes();
+  args.inverse = inputs.numbers("inverse", out.inverse, points.first(points.size() - 1));
+  args.inverse_size = out.inverse.numel();
+  args.offsets = inputs.numbers("offsets", out.offsets, std::vector{args.input.clouds + 1});
+  args.input.dropped = inputs.numbers("dropped", out.dropped, inputs.leading());
+  run(args, ctx);
+}
+
+void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const double (&origin)[3],
+                      const DownsampledCloud& out, const Context& ctx) {
+  VoxelGrid grid;
+  std::ranges::copy(voxel_m, grid.voxel_m);
+  std::ranges::copy(origin, grid.origin);
+  const VoxelizeInputs inputs("voxel_downsample", clouds, grid);
+  const Check& check = inputs.check();
+  if (clouds.transform.given()) check.fail("transform", "given", "none", "points keep their frame");
+  RowOutputs rows(inputs);
+  VoxelizeSparseArgs args{.input = inputs.args(), .limits = {}};
+  const VoxelOutput points{Reduce::mean, rows.read("points", out.points, 3, args.input.points.dtype), 0};
+  if (out.features.given()) inputs.check_has_features();
+  const VoxelOutput features{Reduce::mean,
+                             rows.read("features", out.features, args.input.columns, args.input.features.dtype), 0};
+  std::vector<SparseFeatures> means;
+  if (points.data != nullptr) means.push_back({args.input.points, 3, {&points, 1}});
+  if (features.data != nullptr) means.push_back({args.input.features, args.input.columns, {&features, 1}});
+  args.features = means;
+  args.counts = static_cast<std::int32_t*>(rows.read("counts", out.counts, RowOutputs::kNoColumns, DType::i32));
+  args.capacity = rows.capacity();
+  args.offsets = inputs.numbers("offsets", out.offsets, std::vector{args.input.clouds + 1});
+  args.input.dropped = inputs.numbers("dropped", out.dropped, inputs.leading());
+  bound(check, args, ctx);
+  run(args, ctx);
 }
 
 }  // namespace robocache

@@ -12,7 +12,9 @@ SOUND = {
     "include/robocache/error.hpp": "#pragma once\n#include <stdexcept>\n",
     "src/core/check.hpp": "#pragma once\n#include <robocache/error.hpp>\n",
     "src/cuda/stream.hpp": '#pragma once\n#include <cuda_runtime_api.h>\n#include "core/check.hpp"\n',
-    "src/kernels/foo.hpp": '#pragma once\n#include "core/check.hpp"\n#include "robocache/foo.hpp"\n',
+    "src/kernels/foo.hpp": (
+        '#pragma once\n#include "core/check.hpp"\n#include "robocache/foo.hpp"\nnamespace cuda {\nvoid foo();\n}\n'
+    ),
     "src/kernels/cpu/foo.cpp": '#include "kernels/foo.hpp"\n',
     "src/kernels/cuda/foo_dense.cu": '#include <cub/cub.cuh>\n#include "cuda/stream.hpp"\n#include "kernels/foo.hpp"\n',
     "src/ops/foo.cpp": '#include "kernels/foo.hpp"\n',
@@ -125,6 +127,12 @@ def write(root: Path, files: dict[str, str | None]) -> None:
 
 def test_sound_tree_has_no_problem(tmp_path: Path) -> None:
     write(tmp_path, dict(SOUND))
+    assert check_layout.check(tmp_path) == []
+
+
+def test_an_operator_may_be_on_the_cpu_alone(tmp_path: Path) -> None:
+    write(tmp_path, dict(SOUND))
+    write(tmp_path, {"src/kernels/foo.hpp": "#pragma once\n", "src/kernels/cuda/foo_dense.cu": None})
     assert check_layout.check(tmp_path) == []
 
 

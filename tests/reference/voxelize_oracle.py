@@ -93,3 +93,47 @@ def voxelize(
     for rows in np.split(order, np.flatnonzero(np.diff(flat[order])) + 1) if len(order) else []:
         out[flat[rows[0]]] = reduced(features[rows], reduce)
     return out.reshape(*grid.shape, -1), dropped
+
+
+@dataclass(frozen=True)
+class SparseAnswer:
+    """The occupied voxels of one cloud: flat voxels in order, the points that each keeps, and the row of each point."""
+
+    voxels: np.ndarray
+    rows: list[np.ndarray]
+    inverse: np.ndarray
+
+    @property
+    def dropped(self) -> int:
+        return int((self.inverse < 0).sum())
+
+
+def sparse(flat: np.ndarray, max_points: int | None = None, max_voxels: int | None = None) -> SparseAnswer:
+    """One cloud, of which `flat` is the voxel of each point (-1 for none); by a dict in the order of the points."""
+    points: dict[int, list[int]] = {}
+    for n, voxel in enumerate(flat.tolist()):
+        if voxel >= 0:
+            points.setdefault(voxel, []).append(n)
+    kept = sorted(list(points)[:max_voxels])
+    rows = [np.array(points[voxel][:max_points], np.int64) for voxel in kept]
+    inverse = np.full(len(flat), -1, np.int64)
+    for row, members in enumerate(rows):
+        inverse[members] = row
+    return SparseAnswer(np.array(kept, np.int64), rows, inverse)
+
+
+def downsampled(points: np.ndarray, features: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(means of points, of features, counts) of the voxels of a grid without bounds: its shape is not looked at."""
+    C = points.dtype.type
+    finite = np.isfinite(points).all(axis=1)
+    points, features = points[finite], features[finite]
+    at = np.floor((points - np.array(grid.origin, C)) * (C(1) / np.array(grid.voxel_m, C))).astype(np.int64)
+    _, inverse = np.unique(at, axis=0, return_inverse=True)
+    answer = sparse(inverse.ravel())
+    means = [
+        np.array([reduced(rows[members], "mean") for members in answer.rows], rows.dtype).reshape(
+            len(answer.rows), rows.shape[1]
+        )
+        for rows in (points, features)
+    ]
+    return means[0], means[1], np.array([len(members) for members in answer.rows], np.int32)

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
-#include <type_traits>
 
 #include "kernels/cpu/voxelize_bins.hpp"
 #include "kernels/cpu/voxelize_tile.hpp"
@@ -36,73 +35,51 @@ void write_bits(const Tile& tile, std::int64_t z, std::uint8_t* out) {
   }
 }
 
-void write_counts(const Tile& tile, const VoxelOutput& output) {
-  const std::int64_t z = tile.args.grid.shape[2];
+void write_counts(const VoxelizeArgs& args, const Tile& tile, const VoxelOutput& output) {
+  const std::int64_t z = args.grid.shape[2];
   if (output.reduce == Reduce::count) {
     std::copy_n(tile.count, tile.voxels, static_cast<std::uint32_t*>(output.data) + tile.first_voxel);
   } else if (output.reduce == Reduce::occupancy) {
     write_occupancy(tile, static_cast<std::uint8_t*>(output.data) + tile.first_voxel);
   } else {
-    write_bits(tile, z, static_cast<std::uint8_t*>(output.data) + tile.first_voxel / z * tile.args.bytes_z());
+    write_bits(tile, z, static_cast<std::uint8_t*>(output.data) + tile.first_voxel / z * args.bytes_z());
   }
 }
 
-template <class T, class C>
-void reduce_features(const Tile& tile, const VoxelOutput& output, const TileScratch<C>& scratch) {
-  const auto with = [&](auto columns) { FeatureTile<T, C, decltype(columns)>(tile, columns, scratch).reduce(output); };
-  switch (tile.args.columns) {
-    case 1:
-      return with(std::integral_constant<std::int64_t, 1>{});
-    case 3:
-      return with(std::integral_constant<std::int64_t, 3>{});
-    case 4:
-      return with(std::integral_constant<std::int64_t, 4>{});
-    default:
-      return with(tile.args.columns);
-  }
-}
-
-/// Scratch of one thread, and what it does with a tile.
+/// What one thread does with a tile.
 template <class T, class C>
 class Reducer {
  public:
   Reducer(const VoxelizeArgs& args, const Tiling& tiling, MemoryResource& memory)
-      : args_(args),
-        count_(memory, tiling.voxels),
-        left_(memory, tiling.voxels),
-        first_(memory, std::is_same_v<T, C> ? 0 : tiling.voxels * args.columns),
-        second_(memory, tiling.voxels * args.columns) {}
+      : args_(args), count_(memory, tiling.voxels), reduce_(args.features, args.columns, tiling.voxels, memory) {}
 
-  void operator()(Tile& tile) {
+  void operator()(Tile& tile) const {
     count_points(tile, count_.data());
-    const TileScratch<C> scratch{first_.data(), second_.data(), left_.data()};
     for (const VoxelOutput& output : args_.outputs) {
       if (needs_features(output.reduce)) {
-        reduce_features<T>(tile, output, scratch);
+        reduce_(tile, output);
       } else {
-        write_counts(tile, output);
+        write_counts(args_, tile, output);
       }
     }
   }
 
  private:
   const VoxelizeArgs& args_;
-  Scratch<std::uint32_t> count_, left_;
-  Scratch<C> first_, second_;
+  Scratch<std::uint32_t> count_;
+  FeatureReducer<T, C> reduce_;
 };
 
 template <class T, class C>
 void reduce_tiles(const VoxelizeArgs& args, const Context& ctx) {
   const Tiling tiling(args, static_cast<std::int64_t>(sizeof(std::uint32_t) + sizeof(C) * args.columns));
   const PointBins bins(args, tiling, ctx);
-  MemoryResource& memory = ctx.scratch != nullptr ? *ctx.scratch : host_memory();
   parallel_for(args.clouds * tiling.tiles, 4, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
-    Reducer<T, C> reduce(args, tiling, memory);
+    const Reducer<T, C> reduce(args, tiling, scratch_memory(ctx));
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t cloud = i / tiling.tiles;
       const std::int64_t t = i % tiling.tiles;
-      Tile tile{.args = args,
-                .cloud = cloud_range(args, cloud),
+      Tile tile{.cloud = cloud_range(args, cloud),
                 .entries = bins.tile(cloud, t),
                 .first_voxel = (cloud * tiling.rows + tiling.first_row(t)) * tiling.z,
                 .voxels = tiling.rows_of(t) * tiling.z};
@@ -120,17 +97,7 @@ void drop_all(const VoxelizeArgs& args) {
 
 void voxelize(const VoxelizeArgs& args, const Context& ctx) {
   if (std::ranges::find(args.grid.shape, 0) != std::end(args.grid.shape)) return drop_all(args);
-  visit(args.features.dtype, PointDTypes{}, [&]<DType dtype>() {
-    if constexpr (dtype == DType::f64) {
-      reduce_tiles<double, double>(args, ctx);
-    } else if constexpr (dtype == DType::f32) {
-      reduce_tiles<float, float>(args, ctx);
-    } else if constexpr (dtype == DType::f16) {
-      reduce_tiles<f16, float>(args, ctx);
-    } else {
-      reduce_tiles<bf16, float>(args, ctx);
-    }
-  });
+  visit_element_type(args.features.dtype, [&]<class T, class C>() { reduce_tiles<T, C>(args, ctx); });
 }
 
 }  // namespace

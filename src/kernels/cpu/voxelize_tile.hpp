@@ -14,12 +14,11 @@
 // The features of the voxels of one tile.
 namespace robocache::cpu::ROBOCACHE_ISA {
 
-/// A tile of a cloud, and the points in each of its voxels.
+/// Voxels of a cloud, and the points in each of them.
 struct Tile {
-  const VoxelizeArgs& args;
   CloudRange cloud;
   std::span<const std::uint64_t> entries;  ///< the points, as PointBins has them
-  std::int64_t first_voxel = 0;            ///< among those of all clouds
+  std::int64_t first_voxel = 0;            ///< among those of the results
   std::int64_t voxels = 0;
   const std::uint32_t* count = nullptr;  ///< of each voxel
   std::uint32_t most = 0;                ///< of any voxel
@@ -44,13 +43,13 @@ inline constexpr std::int64_t kFixedColumns = 4;  ///< so many columns at most a
 template <class T, class C, class Columns>
 class FeatureTile {
  public:
-  FeatureTile(const Tile& tile, Columns columns, const TileScratch<C>& scratch)
+  FeatureTile(const Tile& tile, const PointRows& features, Columns columns, const TileScratch<C>& scratch)
       : tile_(tile),
         columns_(columns),
         scratch_(scratch),
-        features_(static_cast<const T*>(tile.args.features.data) + tile.cloud.base * tile.args.features.batch),
-        row_(tile.args.features.row),
-        column_(tile.args.features.column) {}
+        features_(static_cast<const T*>(features.data) + tile.cloud.base * features.batch),
+        row_(features.row),
+        column_(features.column) {}
 
   void reduce(const VoxelOutput& output) const {
     T* out = static_cast<T*>(output.data) + tile_.first_voxel * columns_;
@@ -205,6 +204,41 @@ class FeatureTile {
   const T* features_;
   std::int64_t row_;
   std::int64_t column_;
+};
+
+/// Reduces features of type T, `columns` of them, in tiles of at most `voxels` voxels, with the scratch of one thread.
+template <class T, class C>
+class FeatureReducer {
+ public:
+  FeatureReducer(const PointRows& features, std::int64_t columns, std::int64_t voxels, MemoryResource& memory)
+      : features_(features),
+        columns_(columns),
+        left_(memory, voxels),
+        first_(memory, std::is_same_v<T, C> ? 0 : voxels * columns),
+        second_(memory, voxels * columns) {}
+
+  void operator()(const Tile& tile, const VoxelOutput& output) const {
+    const auto with = [&](auto columns) {
+      const TileScratch<C> scratch{first_.data(), second_.data(), left_.data()};
+      FeatureTile<T, C, decltype(columns)>(tile, features_, columns, scratch).reduce(output);
+    };
+    switch (columns_) {
+      case 1:
+        return with(std::integral_constant<std::int64_t, 1>{});
+      case 3:
+        return with(std::integral_constant<std::int64_t, 3>{});
+      case 4:
+        return with(std::integral_constant<std::int64_t, 4>{});
+      default:
+        return with(columns_);
+    }
+  }
+
+ private:
+  const PointRows& features_;
+  std::int64_t columns_;
+  Scratch<std::uint32_t> left_;
+  Scratch<C> first_, second_;
 };
 
 }  // namespace robocache::cpu::ROBOCACHE_ISA

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "array.hpp"
+#include "output.hpp"
+#include "robocache/voxelize.hpp"
+
+// Arguments of the voxelizing functions. `op` names the function in errors.
+namespace robocache::python {
+
+/// Throws InvalidArgument: `subject` is what Python prints for `got`.
+[[noreturn]] void reject(const char* op, const char* subject, nb::handle got, const char* want);
+
+/// `all` is what an error prints: the argument that `given` is a part of.
+double to_number(const char* op, const char* subject, nb::handle given, nb::handle all, const char* want);
+
+/// 3 numbers.
+void to_three(const char* op, const char* subject, nb::handle given, const char* want, double (&numbers)[3]);
+
+/// A number, or 3 of them.
+void to_voxel_m(const char* op, nb::handle given, double (&voxel_m)[3]);
+
+VoxelGrid to_grid(const char* op, nb::handle voxel_m, nb::handle origin, nb::handle shape);
+
+Reduce to_reduce(const char* op, std::string_view text);
+
+/// One name, or a sequence of them, maybe of none; all known.
+std::vector<std::string> reduction_names(const char* op, const nb::object& reduce);
+
+/// Features to reduce: `features`, or the points where those are None and nothing is said against it.
+ConstTensor or_points(const char* op, const ConstTensor& features, const Clouds& clouds);
+
+/// One call from Python: borrows the inputs, makes the results.
+class VoxelizeCall {
+ public:
+  VoxelizeCall(const char* op, const nb::object& points);
+
+  /// Not given for None.
+  ConstTensor borrow_input(const char* subject, nb::handle array);
+
+  /// A result, which hand_over() turns into an array of the caller's library once it is written.
+  Tensor make(std::span<const std::int64_t> shape, DType dtype, Device device, nb::object& array) const;
+  void hand_over(nb::object& array) const { array = deliver(op_, like_, std::move(array)); }
+
+  [[nodiscard]] void* stream() const { return stream_; }
+  [[nodiscard]] bool unordered() const { return unordered_; }
+
+ private:
+  const char* op_;
+  nb::object like_;
+  void* stream_ = nullptr;
+  Loans loans_;
+  bool unordered_ = false;
+};
+
+}  // namespace robocache::python

@@ -1,0 +1,229 @@
+#include "robocache/voxelize_sparse.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bindings.hpp"
+#include "memory/buffer.hpp"
+#include "voxelize_arguments.hpp"
+#include "voxelize_sparse_doc.hpp"
+
+namespace robocache::python {
+
+namespace {
+
+const char* const kSparse = "voxelize_sparse";
+const char* const kDownsample = "voxel_downsample";
+
+/// Rows of a result whose number is known only when they are written: room for as many as there can be, of which the
+/// array gets its own copy.
+class Rows {
+ public:
+  Rows(std::int64_t capacity, std::int64_t columns, DType dtype)
+      : row_bytes_(static_cast<std::size_t>(columns) * size_of(dtype)),
+        columns_(columns),
+        buffer_(host_memory(), static_cast<std::size_t>(capacity) * row_bytes_),
+        view_(buffer_.data(), dtype, {capacity, columns}) {}
+
+  [[nodiscard]] const Tensor& view() const { return view_; }
+  /// Without columns.
+  [[nodiscard]] Tensor flat() const { return {buffer_.data(), view_.dtype, {view_.shape[0]}}; }
+
+  [[nodiscard]] nb::object array(const VoxelizeCall& call, std::int64_t rows, bool flat = false) const {
+    const std::int64_t shape[] = {rows, columns_};
+    nb::object array;
+    const Tensor out = call.make({shape, flat ? 1U : 2U}, view_.dtype, Device{}, array);
+    if (row_bytes_ > 0 && rows > 0) std::memcpy(out.data, buffer_.data(), static_cast<std::size_t>(rows) * row_bytes_);
+    call.hand_over(array);
+    return array;
+  }
+
+ private:
+  std::size_t row_bytes_;
+  std::int64_t columns_;
+  Buffer buffer_;
+  Tensor view_;
+};
+
+std::int64_t columns_of(const ConstTensor& features) {
+  return features.rank > 0 ? features.shape[features.rank - 1] : 0;
+}
+
+/// Points with and without a place in a cloud.
+std::int64_t point_count(const ConstTensor& points) {
+  std::int64_t count = 1;
+  for (int i = 0; i + 1 < points.rank; ++i) count *= points.shape[i];
+  return count;
+}
+
+/// What each call has: offsets of the voxels of each cloud, and the points dropped.
+struct Totals {
+  nb::object offsets, dropped;
+  Tensor offsets_view, dropped_view;
+
+  Totals(const VoxelizeCall& call, const Clouds& clouds) {
+    const bool packed = clouds.offsets.given();
+    const std::int64_t packed_clouds = packed && clouds.offsets.rank > 0 ? clouds.offsets.shape[0] - 1 : 0;
+    const std::int64_t padded_clouds = clouds.points.rank == 3 ? clouds.points.shape[0] : 1;
+    const std::int64_t batch = packed ? std::max<std::int64_t>(packed_clouds, 0) : padded_clouds;
+    const std::int64_t ends[] = {batch + 1};
+    const std::size_t axes = packed || clouds.points.rank == 3 ? 1 : 0;
+    offsets_view = call.make(ends, DType::i64, clouds.points.device, offsets);
+    dropped_view = call.make({&batch, axes}, DType::i64, clouds.points.device, dropped);
+  }
+
+  [[nodiscard]] std::int64_t voxels() const {
+    return static_cast<const std::int64_t*>(offsets_view.data)[offsets_view.shape[0] - 1];
+  }
+
+  void hand_over(const VoxelizeCall& call) {
+    call.hand_over(offsets);
+    call.hand_over(dropped);
+  }
+};
+
+struct SparseResult {
+  std::vector<std::string> names;
+  std::vector<nb::object> arrays;
+  nb::object coords, counts, offsets, dropped, inverse;
+
+  [[nodiscard]] nb::object at(const std::string& name) const {
+    const auto found = std::ranges::find(names, name);
+    if (found == names.end()) throw nb::key_error(name.c_str());
+    return arrays[static_cast<std::size_t>(found - names.begin())];
+  }
+};
+
+SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& features, const nb::object& voxel_m,
+                                    const nb::object& origin, const nb::object& shape, const nb::object& reduce,
+                                    bool inverse, std::optional<std::int64_t> max_points,
+                                    std::optional<std::int64_t> max_voxels, const nb::object& lengths,
+                                    const nb::object& offsets, const nb::object& transform) {
+  SparseResult result;
+  result.names = reduction_names(kSparse, reduce);
+  const VoxelGrid grid = to_grid(kSparse, voxel_m, origin, shape);
+  VoxelizeCall call(kSparse, points);
+  Clouds clouds{.points = call.borrow_input("points", points),
+                .features = call.borrow_input("features", features),
+                .lengths = call.borrow_input("lengths", lengths),
+                .offsets = call.borrow_input("offsets", offsets),
+                .transform = call.borrow_input("transform", transform)};
+  if (!result.names.empty()) clouds.features = or_points(kSparse, clouds.features, clouds);
+  const std::int64_t capacity = point_count(clouds.points);
+  const Rows coords(capacity, 4, DType::i32);
+  const Rows counts(capacity, 1, DType::i32);
+  std::deque<Rows> rows;
+  std::vector<SparseReduction> reductions;
+  for (const std::string& name : result.names) {
+    rows.emplace_back(capacity, columns_of(clouds.features), clouds.features.dtype);
+    reductions.push_back({to_reduce(kSparse, name), rows.back().view()});
+  }
+  Totals totals(call, clouds);
+  Tensor inverse_view;
+  if (inverse) {
+    const std::span<const std::int64_t> sizes = clouds.points.sizes();
+    inverse_view =
+        call.make(sizes.first(sizes.empty() ? 0 : sizes.size() - 1), DType::i64, clouds.points.device, result.inverse);
+  }
+  {
+    const nb::gil_scoped_release release;
+    voxelize_sparse(clouds, grid, {max_points.value_or(kKeepAll), max_voxels.value_or(kKeepAll)},
+                    {coords.view(), counts.flat(), reductions, inverse_view, totals.offsets_view, totals.dropped_view});
+  }
+  const std::int64_t voxels = totals.voxels();
+  result.coords = coords.array(call, voxels);
+  result.counts = counts.array(call, voxels, true);
+  for (const Rows& reduced : rows) result.arrays.push_back(reduced.array(call, voxels));
+  if (inverse) {
+    call.hand_over(result.inverse);
+  } else {
+    result.inverse = nb::none();
+  }
+  totals.hand_over(call);
+  result.offsets = totals.offsets;
+  result.dropped = totals.dropped;
+  return result;
+}
+
+struct DownsampleResult {
+  nb::object points, features, counts, offsets, dropped;
+};
+
+DownsampleResult voxel_downsample_arrays(const nb::object& points, const nb::object& voxel_m,
+                                         const nb::object& features, const nb::object& origin,
+                                         const nb::object& lengths, const nb::object& offsets) {
+  VoxelGrid grid;
+  to_voxel_m(kDownsample, voxel_m, grid.voxel_m);
+  if (!origin.is_none()) to_three(kDownsample, "origin", origin, "3 numbers", grid.origin);
+  VoxelizeCall call(kDownsample, points);
+  const Clouds clouds{.points = call.borrow_input("points", points),
+                      .features = call.borrow_input("features", features),
+                      .lengths = call.borrow_input("lengths", lengths),
+                      .offsets = call.borrow_input("offsets", offsets)};
+  const std::int64_t capacity = point_count(clouds.points);
+  const Rows means(capacity, 3, clouds.points.dtype);
+  const Rows feature_means(capacity, columns_of(clouds.features), clouds.features.dtype);
+  const Rows counts(capacity, 1, DType::i32);
+  Totals totals(call, clouds);
+  {
+    const nb::gil_scoped_release release;
+    voxel_downsample(clouds, grid.voxel_m, grid.origin,
+                     {means.view(), clouds.features.given() ? feature_means.view() : Tensor{}, counts.flat(),
+                      totals.offsets_view, totals.dropped_view});
+  }
+  const std::int64_t voxels = totals.voxels();
+  totals.hand_over(call);
+  return {means.array(call, voxels), clouds.features.given() ? feature_means.array(call, voxels) : nb::none(),
+          counts.array(call, voxels, true), totals.offsets, totals.dropped};
+}
+
+}  // namespace
+
+void bind_voxelize_sparse(nb::module_& m) {
+  using nb::for_getter;
+  nb::class_<SparseResult>(m, "VoxelizeSparseResult", kVoxelizeSparseResultDoc)
+      .def_ro("coords", &SparseResult::coords, for_getter(nb::sig("def coords(self) -> typing.Any")),
+              "int32 array [M, 4]: cloud, x, y, z of each occupied voxel, sorted.")
+      .def_ro("counts", &SparseResult::counts, for_getter(nb::sig("def counts(self) -> typing.Any")),
+              "int32 array [M]: kept points.")
+      .def_ro("offsets", &SparseResult::offsets, for_getter(nb::sig("def offsets(self) -> typing.Any")),
+              "int64 array [B+1]: cloud b has voxels offsets[b] .. offsets[b+1]-1.")
+      .def_ro("dropped", &SparseResult::dropped, for_getter(nb::sig("def dropped(self) -> typing.Any")),
+              "int64 array [B] or []: points of each cloud that no voxel has kept.")
+      .def_ro("inverse", &SparseResult::inverse, for_getter(nb::sig("def inverse(self) -> typing.Any")),
+              "int64 array [N] or [B, N]: the row of each point's voxel, or -1; None where it was not asked for.")
+      .def_ro("reductions", &SparseResult::names, for_getter(nb::sig("def reductions(self) -> list[str]")),
+              "What was asked for.")
+      .def("__getitem__", &SparseResult::at, nb::arg("reduction"),
+           nb::sig("def __getitem__(self, reduction: str) -> typing.Any"), "The result [M, F] of one reduction.");
+  m.def(kSparse, &voxelize_sparse_arrays, nb::arg("points"), nb::arg("features") = nb::none(), nb::kw_only(),
+        nb::arg("voxel_m"), nb::arg("origin"), nb::arg("shape"), nb::arg("reduce") = nb::make_tuple("mean"),
+        nb::arg("inverse") = false, nb::arg("max_points") = nb::none(), nb::arg("max_voxels") = nb::none(),
+        nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(), nb::arg("transform") = nb::none(),
+        nb::sig(kVoxelizeSparseSignature), kVoxelizeSparseDoc);
+  nb::class_<DownsampleResult>(m, "VoxelDownsampleResult", kVoxelDownsampleResultDoc)
+      .def_ro("points", &DownsampleResult::points, for_getter(nb::sig("def points(self) -> typing.Any")),
+              "Array [M, 3]: the mean of each occupied voxel's points.")
+      .def_ro("features", &DownsampleResult::features, for_getter(nb::sig("def features(self) -> typing.Any")),
+              "Array [M, F]: the mean of their features; None without.")
+      .def_ro("counts", &DownsampleResult::counts, for_getter(nb::sig("def counts(self) -> typing.Any")),
+              "int32 array [M]: points of the voxel.")
+      .def_ro("offsets", &DownsampleResult::offsets, for_getter(nb::sig("def offsets(self) -> typing.Any")),
+              "int64 array [B+1]: cloud b has rows offsets[b] .. offsets[b+1]-1.")
+      .def_ro("dropped", &DownsampleResult::dropped, for_getter(nb::sig("def dropped(self) -> typing.Any")),
+              "int64 array [B] or []: points with a coordinate that is not finite.");
+  m.def(kDownsample, &voxel_downsample_arrays, nb::arg("points"), nb::arg("voxel_m"), nb::arg("features") = nb::none(),
+        nb::kw_only(), nb::arg("origin") = nb::none(), nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
+        nb::sig(kVoxelDownsampleSignature), kVoxelDownsampleDoc);
+}
+
+}  // namespace robocache::python
