@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import robocache as rc
 import torch
+from in_turn import Peers, timed
 
 N, B, H, W = 1_000_000, 8, 480, 640
-ROUNDS = 15
-Peers = dict[str, Callable[[], Any]]
 
 
 def transforms(points: np.ndarray, transform: np.ndarray) -> Peers:
@@ -63,12 +60,6 @@ def depths(depth: np.ndarray, intrinsics: np.ndarray) -> Peers:
     }
 
 
-def milliseconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return (time.perf_counter() - start) * 1e3
-
-
 def measured(operator: str, runs: Peers) -> list[dict[str, Any]]:
     """A row for each peer.
 
@@ -81,18 +72,7 @@ def measured(operator: str, runs: Peers) -> list[dict[str, Any]]:
     for name, run in runs.items():
         if not np.allclose(np.asarray(run()), want, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise ValueError(f"{operator}: {name} differs from robocache")
-    rounds = [{name: milliseconds(run) for name, run in runs.items()} for _ in range(ROUNDS)]
-    return [
-        {
-            "operator": operator,
-            "peer": name,
-            "median_ms": float(np.median([r[name] for r in rounds])),
-            "p10_ms": float(np.quantile([r[name] for r in rounds], 0.1)),
-            "p90_ms": float(np.quantile([r[name] for r in rounds], 0.9)),
-            "times_ours": float(np.median([r[name] / r["robocache"] for r in rounds])),
-        }
-        for name in runs
-    ]
+    return timed(operator, runs)
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,9 @@ from typing import Any
 import numpy as np
 import robocache as rc
 import torch
+from in_turn import Peers, timed
 
 N, F, SIZE, VOXEL_M = 1_000_000, 4, 128, 0.05
-ROUNDS = 15
-Peers = dict[str, Callable[[], Any]]
 
 
 def cloud(path: Path | None, random: np.random.Generator) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -85,12 +83,6 @@ def peers(points: np.ndarray, origin: tuple[float, float, float], features: np.n
     }
 
 
-def milliseconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return (time.perf_counter() - start) * 1e3
-
-
 def measured(reduce: str, runs: Peers) -> list[dict[str, Any]]:
     """A row for each peer.
 
@@ -104,22 +96,6 @@ def measured(reduce: str, runs: Peers) -> list[dict[str, Any]]:
         if not np.allclose(np.asarray(run()).reshape(SIZE**3, -1), want, rtol=1e-5, atol=1e-5):
             raise ValueError(f"{reduce}: {name} differs from robocache")
     return timed(reduce, runs)
-
-
-def timed(reduce: str, runs: Peers) -> list[dict[str, Any]]:
-    """Median and spread of each peer, which take turns."""
-    rounds = [{name: milliseconds(run) for name, run in runs.items()} for _ in range(ROUNDS)]
-    return [
-        {
-            "reduce": reduce,
-            "peer": name,
-            "median_ms": float(np.median([r[name] for r in rounds])),
-            "p10_ms": float(np.quantile([r[name] for r in rounds], 0.1)),
-            "p90_ms": float(np.quantile([r[name] for r in rounds], 0.9)),
-            "times_ours": float(np.median([r[name] / r["robocache"] for r in rounds])),
-        }
-        for name in runs
-    ]
 
 
 def downsamplers(scan: np.ndarray, voxel_m: float) -> Peers:
@@ -169,7 +145,7 @@ def main() -> None:
         for voxel_m in (0.05, 0.2, 0.5):
             rows += measured_downsamplers(scan[np.isfinite(scan).all(axis=1)], voxel_m)
     for row in rows:
-        print(f"{row['reduce']:17} {row['peer']:25} {row['median_ms']:8.2f} ms  {row['times_ours']:6.2f} x ours")
+        print(f"{row['case']:17} {row['peer']:25} {row['median_ms']:8.2f} ms  {row['times_ours']:6.2f} x ours")
     if arguments.json:
         facts = {"threads": torch.get_num_threads(), "in_range": inside, "installation": rc.check_installation()}
         arguments.json.write_text(json.dumps({**facts, "rows": rows}, indent=1, default=str))

@@ -22,66 +22,14 @@ std::optional<double> to_metres(const char* op, const char* subject, nb::handle 
   return to_number(op, subject, given, given, "a number");
 }
 
-/// One call from Python: borrows the inputs and makes the results, like its first array.
-class Call {
- public:
-  Call(std::string_view op, const char* subject, const nb::object& first) : op_(op), like_(first) {
-    int index = 0;
-    if (on_cuda(first, op, subject, index)) stream_ = current_stream(first, index);
-  }
-
-  ConstTensor borrow_input(const char* subject, nb::handle array) {
-    return borrow(array, op_, subject, stream_, loans_).view;
-  }
-
-  ConstTensor borrow_option(const char* subject, nb::handle array) {
-    return array.is_none() ? ConstTensor{} : borrow_input(subject, array);
-  }
-
-  Tensor borrow_output(nb::handle array) {
-    const Borrowed borrowed = borrow(array, op_, "out", stream_, loans_);
-    for (int i = 0; i < borrowed.view.rank; ++i) {
-      if (borrowed.view.strides[i] == 0 && borrowed.view.shape[i] > 1) {
-        throw InvalidArgument(std::string(op_) +
-                              ": out is expanded (stride 0), expected memory of its own for each element");
-      }
-    }
-    if (borrowed.writable) return borrowed.view;
-    throw InvalidArgument(std::string(op_) + ": out is read-only or a jax array, expected a writable array");
-  }
-
-  Clouds borrow_clouds(nb::handle points, nb::handle features, nb::handle lengths, nb::handle offsets,
-                       nb::handle transform) {
-    return {.points = borrow_input("points", points),
-            .features = borrow_option("features", features),
-            .lengths = borrow_option("lengths", lengths),
-            .offsets = borrow_option("offsets", offsets),
-            .transform = borrow_option("transform", transform)};
-  }
-
-  Tensor make(std::span<const std::int64_t> shape, DType dtype, Device device, nb::object& array) {
-    Fresh fresh = new_array(op_, like_, shape, dtype, device, stream_);
-    array = std::move(fresh.array);
-    return fresh.view;
-  }
-
-  void hand_over(nb::object& array) const { array = deliver(op_, like_, std::move(array)); }
-
- private:
-  std::string_view op_;
-  nb::object like_;
-  void* stream_ = nullptr;
-  Loans loans_;
-};
-
 nb::object transform_points_array(const nb::object& points, const nb::object& transform, const nb::object& lengths,
                                   const nb::object& offsets, const nb::object& out) {
-  Call call("transform_points", "points", points);
+  PointsCall call("transform_points", points);
   const Clouds clouds = call.borrow_clouds(points, nb::none(), lengths, offsets, transform);
   nb::object result = out;
   const Tensor view = out.is_none()
                           ? call.make(clouds.points.sizes(), clouds.points.dtype, clouds.points.device, result)
-                          : call.borrow_output(out);
+                          : call.borrow_output("out", out);
   {
     const nb::gil_scoped_release release;
     transform_points(clouds, view);
@@ -100,7 +48,7 @@ CropResult crop_arrays(const nb::object& points, const nb::object& low, const nb
   Box box;
   to_three("crop", "low", low, "3 numbers", box.low);
   to_three("crop", "high", high, "3 numbers", box.high);
-  Call call("crop", "points", points);
+  PointsCall call("crop", points);
   const Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, transform);
   const auto run = [&](const Cropped& cropped) {
     const nb::gil_scoped_release release;
@@ -134,7 +82,7 @@ struct DepthPoints {
 DepthPoints depth_to_points_arrays(const nb::object& depth, const nb::object& intrinsics, const nb::object& depth_scale,
                                    const nb::object& transform, const nb::object& max_depth_m) {
   const char* const op = "depth_to_points";
-  Call call(op, "depth", depth);
+  PointsCall call(op, depth, "depth");
   DepthImages images{.depth = call.borrow_input("depth", depth),
                      .intrinsics = call.borrow_input("intrinsics", intrinsics),
                      .transform = call.borrow_option("transform", transform),

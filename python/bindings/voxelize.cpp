@@ -84,12 +84,8 @@ VoxelizeResult voxelize_arrays(const nb::object& points, const nb::object& featu
   VoxelizeResult result{reduction_names(kOp, reduce), {}, {}};
   if (result.names.empty()) reject(kOp, "reduce", reduce, "the name of a reduction, or a sequence of them");
   const VoxelGrid grid = to_grid(kOp, voxel_m, origin, shape);
-  VoxelizeCall call(kOp, points);
-  Clouds clouds{.points = call.borrow_input("points", points),
-                .features = call.borrow_input("features", features),
-                .lengths = call.borrow_input("lengths", lengths),
-                .offsets = call.borrow_input("offsets", offsets),
-                .transform = call.borrow_input("transform", transform)};
+  PointsCall call(kOp, points);
+  Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, transform);
   const bool reduces =
       std::ranges::any_of(result.names, [](const auto& name) { return needs_features(to_reduce(kOp, name)); });
   if (reduces) clouds.features = or_points(kOp, clouds.features, clouds);

@@ -92,19 +92,39 @@ ConstTensor or_points(const char* op, const ConstTensor& features, const Clouds&
                         "frame or in the grid's, which one is not said; hint: features=points");
 }
 
-VoxelizeCall::VoxelizeCall(const char* op, const nb::object& points) : op_(op), like_(points) {
+PointsCall::PointsCall(const char* op, const nb::object& first, const char* subject) : op_(op), like_(first) {
   int index = 0;
-  if (on_cuda(points, op, "points", index)) stream_ = current_stream(points, index);
+  if (on_cuda(first, op, subject, index)) stream_ = current_stream(first, index);
 }
 
-ConstTensor VoxelizeCall::borrow_input(const char* subject, nb::handle array) {
-  if (array.is_none()) return {};
+ConstTensor PointsCall::borrow_input(const char* subject, nb::handle array) {
   const Borrowed borrowed = borrow(array, op_, subject, stream_, loans_);
   unordered_ = unordered_ || borrowed.unordered;
   return borrowed.view;
 }
 
-Tensor VoxelizeCall::make(std::span<const std::int64_t> shape, DType dtype, Device device, nb::object& array) const {
+Clouds PointsCall::borrow_clouds(nb::handle points, nb::handle features, nb::handle lengths, nb::handle offsets,
+                                 nb::handle transform) {
+  return {.points = borrow_input("points", points),
+          .features = borrow_option("features", features),
+          .lengths = borrow_option("lengths", lengths),
+          .offsets = borrow_option("offsets", offsets),
+          .transform = borrow_option("transform", transform)};
+}
+
+Tensor PointsCall::borrow_output(const char* subject, nb::handle array) {
+  const std::string start = std::string(op_) + ": " + subject;
+  const Borrowed borrowed = borrow(array, op_, subject, stream_, loans_);
+  for (int i = 0; i < borrowed.view.rank; ++i) {
+    if (borrowed.view.strides[i] == 0 && borrowed.view.shape[i] > 1) {
+      throw InvalidArgument(start + " is expanded (stride 0), expected memory of its own for each element");
+    }
+  }
+  if (borrowed.writable) return borrowed.view;
+  throw InvalidArgument(start + " is read-only or a jax array, expected a writable array");
+}
+
+Tensor PointsCall::make(std::span<const std::int64_t> shape, DType dtype, Device device, nb::object& array) const {
   Fresh fresh = new_array(op_, like_, shape, dtype, device, stream_);
   array = std::move(fresh.array);
   return fresh.view;

@@ -12,7 +12,7 @@
 #include "output.hpp"
 #include "robocache/voxelize.hpp"
 
-// Arguments of the voxelizing functions. `op` names the function in errors.
+// Arguments of the functions on points. `op` names the function in errors.
 namespace robocache::python {
 
 /// Throws InvalidArgument: `subject` is what Python prints for `got`.
@@ -37,13 +37,23 @@ std::vector<std::string> reduction_names(const char* op, const nb::object& reduc
 /// Features to reduce: `features`, or the points where those are None and nothing is said against it.
 ConstTensor or_points(const char* op, const ConstTensor& features, const Clouds& clouds);
 
-/// One call from Python: borrows the inputs, makes the results.
-class VoxelizeCall {
+/// One call from Python: borrows the inputs, makes the results as arrays like the first of them.
+class PointsCall {
  public:
-  VoxelizeCall(const char* op, const nb::object& points);
+  PointsCall(const char* op, const nb::object& first, const char* subject = "points");
+
+  ConstTensor borrow_input(const char* subject, nb::handle array);
 
   /// Not given for None.
-  ConstTensor borrow_input(const char* subject, nb::handle array);
+  ConstTensor borrow_option(const char* subject, nb::handle array) {
+    return array.is_none() ? ConstTensor{} : borrow_input(subject, array);
+  }
+
+  Clouds borrow_clouds(nb::handle points, nb::handle features, nb::handle lengths, nb::handle offsets,
+                       nb::handle transform);
+
+  /// An array that is to be written.
+  Tensor borrow_output(const char* subject, nb::handle array);
 
   /// A result, which hand_over() turns into an array of the caller's library once it is written.
   Tensor make(std::span<const std::int64_t> shape, DType dtype, Device device, nb::object& array) const;

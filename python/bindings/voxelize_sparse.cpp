@@ -38,7 +38,7 @@ class Rows {
   /// Without columns.
   [[nodiscard]] Tensor flat() const { return {buffer_.data(), view_.dtype, {view_.shape[0]}}; }
 
-  [[nodiscard]] nb::object array(const VoxelizeCall& call, std::int64_t rows, bool flat = false) const {
+  [[nodiscard]] nb::object array(const PointsCall& call, std::int64_t rows, bool flat = false) const {
     const std::int64_t shape[] = {rows, columns_};
     nb::object array;
     const Tensor out = call.make({shape, flat ? 1U : 2U}, view_.dtype, Device{}, array);
@@ -70,7 +70,7 @@ struct Totals {
   nb::object offsets, dropped;
   Tensor offsets_view, dropped_view;
 
-  Totals(const VoxelizeCall& call, const Clouds& clouds) {
+  Totals(const PointsCall& call, const Clouds& clouds) {
     const bool packed = clouds.offsets.given();
     const std::int64_t packed_clouds = packed && clouds.offsets.rank > 0 ? clouds.offsets.shape[0] - 1 : 0;
     const std::int64_t padded_clouds = clouds.points.rank == 3 ? clouds.points.shape[0] : 1;
@@ -85,7 +85,7 @@ struct Totals {
     return static_cast<const std::int64_t*>(offsets_view.data)[offsets_view.shape[0] - 1];
   }
 
-  void hand_over(const VoxelizeCall& call) {
+  void hand_over(const PointsCall& call) {
     call.hand_over(offsets);
     call.hand_over(dropped);
   }
@@ -111,12 +111,8 @@ SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& 
   SparseResult result;
   result.names = reduction_names(kSparse, reduce);
   const VoxelGrid grid = to_grid(kSparse, voxel_m, origin, shape);
-  VoxelizeCall call(kSparse, points);
-  Clouds clouds{.points = call.borrow_input("points", points),
-                .features = call.borrow_input("features", features),
-                .lengths = call.borrow_input("lengths", lengths),
-                .offsets = call.borrow_input("offsets", offsets),
-                .transform = call.borrow_input("transform", transform)};
+  PointsCall call(kSparse, points);
+  Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, transform);
   if (!result.names.empty()) clouds.features = or_points(kSparse, clouds.features, clouds);
   const std::int64_t capacity = point_count(clouds.points);
   const Rows coords(capacity, 4, DType::i32);
@@ -164,11 +160,8 @@ DownsampleResult voxel_downsample_arrays(const nb::object& points, const nb::obj
   VoxelGrid grid;
   to_voxel_m(kDownsample, voxel_m, grid.voxel_m);
   if (!origin.is_none()) to_three(kDownsample, "origin", origin, "3 numbers", grid.origin);
-  VoxelizeCall call(kDownsample, points);
-  const Clouds clouds{.points = call.borrow_input("points", points),
-                      .features = call.borrow_input("features", features),
-                      .lengths = call.borrow_input("lengths", lengths),
-                      .offsets = call.borrow_input("offsets", offsets)};
+  PointsCall call(kDownsample, points);
+  const Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, nb::none());
   const std::int64_t capacity = point_count(clouds.points);
   const Rows means(capacity, 3, clouds.points.dtype);
   const Rows feature_means(capacity, columns_of(clouds.features), clouds.features.dtype);

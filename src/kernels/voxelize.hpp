@@ -82,7 +82,7 @@ struct VoxelOutput {
 };
 
 /// voxelize as both backends take it, checked.
-struct VoxelizeArgs : CloudArgs {  ///< of at least one cloud
+struct VoxelizeArgs : CloudArgs {
   VoxelGrid grid;
   std::span<const VoxelOutput> outputs;
   std::int64_t* dropped = nullptr;  ///< [B] or null

@@ -3,8 +3,7 @@
 #include "kernels/cuda/align_curves.cuh"
 
 // The kernels for one stream that is one curve: each does what align_curves_kernel does for it, with the registers that
-// it takes. On H200, 256x1000->512x448 f32, se3 takes 196 us instead of 322; 64x4096->1024x32 bf16, slerp 14.8 instead
-// of 16.5 and pchip 13.1 instead of 14.8.
+// it takes. Calls this short have no time to fetch what was spilled.
 namespace robocache::cuda {
 
 template <class T, Interp interp, DType dtype>
