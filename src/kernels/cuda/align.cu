@@ -33,7 +33,7 @@ constexpr Cut kCurvesCut{kAlignTile, 8, 131072};
 constexpr Cut kGeneralCut{kAlignTile, 6, 32768};
 
 constexpr Cut one_curve_cut(const AlignStream& s) {
-  const bool heavy = s.place.interp != Interp::pchip && s.dtype == DType::f32;  // computed in f64
+  const bool heavy = has_quaternion(s.place.interp) && s.dtype == DType::f32;  // computed in f64
   return {kAlignTile, curve_blocks(s.place.interp, s.dtype), heavy ? 131072 : 32768};
 }
 
@@ -225,7 +225,8 @@ void align_streams(const AlignArgs& args, std::span<const AlignStream> streams, 
 bool is_one_curve(Kernel kernel, std::span<const AlignStream> streams) {
   const AlignStream& s = streams.front();
   const Interp interp = s.place.interp;
-  const bool curve = interp == Interp::pchip || interp == Interp::slerp || interp == Interp::se3;
+  const bool curve =
+      interp == Interp::pchip || interp == Interp::angle || interp == Interp::slerp || interp == Interp::se3;
   return kernel == Kernel::curves && streams.size() == 1 && curve && s.columns > 0;
 }
 

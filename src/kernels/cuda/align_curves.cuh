@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/align_pchip.cuh"
+#include "kernels/cuda/align_angle.cuh"
 #include "kernels/cuda/align_rotations.cuh"
 #include "kernels/cuda/align_serve.cuh"
 #include "kernels/cuda/align_units.cuh"
@@ -24,6 +24,8 @@ template <Interp interp, DType dtype, class T>
 __device__ __forceinline__ void apply_curve_of(const RunTile& tile, const TileSigns& signs, RunScratch<T>& scratch) {
   if constexpr (interp == Interp::pchip)
     apply_pchip<dtype>(tile, scratch.cubics);
+  else if constexpr (interp == Interp::angle)
+    apply_angles<dtype>(tile);
   else
     apply_alike<interp == Interp::slerp ? 0 : 3, dtype>(tile, signs, scratch);
 }
@@ -44,6 +46,7 @@ __device__ __forceinline__ void apply_curve(const RunTile& tile, const TileSigns
     return apply_width<8, true>(tile.plan, rows);
   }
   if (tile.plan.interp == Interp::pchip) return apply_curve_of<Interp::pchip>(tile, signs, scratch);
+  if (tile.plan.interp == Interp::angle) return apply_curve_of<Interp::angle>(tile, signs, scratch);
   if (tile.plan.interp == Interp::slerp) return apply_curve_of<Interp::slerp>(tile, signs, scratch);
   apply_curve_of<Interp::se3>(tile, signs, scratch);
 }

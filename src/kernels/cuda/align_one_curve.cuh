@@ -27,6 +27,7 @@ template <class T>
 void launch_align_one_curve(const AlignParameters<1>& parameters, std::uint32_t blocks, void* stream) {
   const AlignPlan& plan = parameters.plans[0];
   auto* const kernel = plan.interp == Interp::pchip   ? one_curve_kernel<T, Interp::pchip>(plan.dtype)
+                       : plan.interp == Interp::angle ? one_curve_kernel<T, Interp::angle>(plan.dtype)
                        : plan.interp == Interp::slerp ? one_curve_kernel<T, Interp::slerp>(plan.dtype)
                                                       : one_curve_kernel<T, Interp::se3>(plan.dtype);
   launch_blocks(kernel, parameters, blocks, kAlignThreads, stream, Start::early);

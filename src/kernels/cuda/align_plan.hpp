@@ -88,7 +88,7 @@ void launch_align(const AlignParameters<N>& parameters, std::uint32_t blocks, vo
 template <class T, int N>
 void launch_align_curves(const AlignParameters<N>& parameters, std::uint32_t blocks, void* stream);
 
-/// The same for one stream that is pchip, slerp or se3, and nothing else.
+/// The same for one stream that is pchip, angle, slerp or se3, and nothing else.
 template <class T>
 void launch_align_one_curve(const AlignParameters<1>& parameters, std::uint32_t blocks, void* stream);
 
