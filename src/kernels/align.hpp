@@ -18,6 +18,19 @@ using AlignTimes = Values<DType::i64, DType::f64, DType::f32>;
 using AlignFloats = Values<DType::f64, DType::f32, DType::f16, DType::bf16>;
 using AlignIndices = Values<DType::i32, DType::i64>;
 
+/// Calls f.operator()<T>() with the type of stamps and targets.
+template <class F>
+void with_time_type(DType time, const F& f) {
+  switch (time) {
+    case DType::i64:
+      return f.template operator()<std::int64_t>();
+    case DType::f64:
+      return f.template operator()<double>();
+    default:
+      return f.template operator()<float>();
+  }
+}
+
 /// What a plan keeps for a target: a Placement without its marks, and what a cubic needs. Told apart by their values:
 ///   index < 0        fill: `weight` is the value (NaN: none)
 ///   weight == 0      copy: sample `index`

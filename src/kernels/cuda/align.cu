@@ -284,14 +284,7 @@ void align(const AlignArgs& args, const FaultSink& sink, const Context& ctx) {
   if (args.batch > kMostRows) {
     throw Unsupported("align: B is " + std::to_string(args.batch) + ", expected at most " + std::to_string(kMostRows));
   }
-  visit(args.time, AlignTimes{}, [&]<DType time>() {
-    if constexpr (time == DType::i64)
-      align_times<std::int64_t>(args, sink, ctx);
-    else if constexpr (time == DType::f64)
-      align_times<double>(args, sink, ctx);
-    else
-      align_times<float>(args, sink, ctx);
-  });
+  with_time_type(args.time, [&]<class T>() { align_times<T>(args, sink, ctx); });
 }
 
 }  // namespace robocache::cuda

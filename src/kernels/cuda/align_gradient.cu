@@ -32,14 +32,8 @@ __global__ void __launch_bounds__(kGatherThreads) find_order(const OrderParamete
 
 void launch_order(const OrderParameters& p, void* stream) {
   const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(p.call.batch, 1 << 16));
-  visit(p.call.time, AlignTimes{}, [&]<DType time>() {
-    if constexpr (time == DType::i64)
-      launch("align_gradient", find_order<std::int64_t>, dim3(blocks), kGatherThreads, stream, p);
-    else if constexpr (time == DType::f64)
-      launch("align_gradient", find_order<double>, dim3(blocks), kGatherThreads, stream, p);
-    else
-      launch("align_gradient", find_order<float>, dim3(blocks), kGatherThreads, stream, p);
-  });
+  with_time_type(p.call.time,
+                 [&]<class T>() { launch("align_gradient", find_order<T>, dim3(blocks), kGatherThreads, stream, p); });
 }
 
 bool is_weights_gather(const AlignStream& a) {

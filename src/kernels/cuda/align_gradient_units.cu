@@ -95,14 +95,7 @@ void launch_times(const GatherParameters& p, void* stream) {
 }  // namespace
 
 void launch_units_gather(const GatherParameters& parameters, void* stream) {
-  visit(parameters.call.time, AlignTimes{}, [&]<DType time>() {
-    if constexpr (time == DType::i64)
-      launch_times<std::int64_t>(parameters, stream);
-    else if constexpr (time == DType::f64)
-      launch_times<double>(parameters, stream);
-    else
-      launch_times<float>(parameters, stream);
-  });
+  with_time_type(parameters.call.time, [&]<class T>() { launch_times<T>(parameters, stream); });
 }
 
 }  // namespace robocache::cuda
