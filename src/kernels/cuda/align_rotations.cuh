@@ -87,11 +87,9 @@ template <>
 struct RawQuaternion<float> {
   float4 c;
 
-  __device__ __forceinline__ void read(const char* from, std::uint32_t) {
-    c = __ldg(reinterpret_cast<const float4*>(from));
-  }
+  __device__ __forceinline__ void read(const char* from) { c = __ldg(reinterpret_cast<const float4*>(from)); }
   __device__ __forceinline__ float get(int i) const { return i == 0 ? c.x : i == 1 ? c.y : i == 2 ? c.z : c.w; }
-  __device__ __forceinline__ static void write(char* to, std::uint32_t, const float* v) {
+  __device__ __forceinline__ static void write(char* to, const float* v) {
     *reinterpret_cast<float4*>(to) = {v[0], v[1], v[2], v[3]};
   }
 };
@@ -99,20 +97,18 @@ template <>
 struct RawQuaternion<unsigned short> {
   uint2 c;
 
-  __device__ __forceinline__ void read(const char* from, std::uint32_t) {
-    c = __ldg(reinterpret_cast<const uint2*>(from));
-  }
+  __device__ __forceinline__ void read(const char* from) { c = __ldg(reinterpret_cast<const uint2*>(from)); }
   __device__ __forceinline__ unsigned short get(int i) const {
     const unsigned word = i < 2 ? c.x : c.y;
     return static_cast<unsigned short>(i % 2 == 0 ? word : word >> 16);
   }
-  __device__ __forceinline__ static void write(char* to, std::uint32_t, const unsigned short* v) {
+  __device__ __forceinline__ static void write(char* to, const unsigned short* v) {
     *reinterpret_cast<uint2*>(to) = {v[0] | static_cast<unsigned>(v[1]) << 16, v[2] | static_cast<unsigned>(v[3])
                                                                                           << 16};
   }
 };
 
-/// A pose: three pairs of elements, and a single one that is the first of odd poses and the last of even ones.
+/// A pose: three pairs of elements, and a single one behind or, where the pairs would not be aligned, before them.
 template <class Stored>
 struct RawPose {
   using Pair = std::conditional_t<sizeof(Stored) == 4, float2, ushort2>;
@@ -120,8 +116,11 @@ struct RawPose {
   Pair pairs[3];
   bool odd;
 
-  __device__ __forceinline__ void read(const char* from, std::uint32_t unit) {
-    odd = unit % 2 != 0;
+  __device__ __forceinline__ static bool is_odd(const char* pose) {
+    return reinterpret_cast<std::uintptr_t>(pose) % sizeof(Pair) != 0;
+  }
+  __device__ __forceinline__ void read(const char* from) {
+    odd = is_odd(from);
     single = __ldg(reinterpret_cast<const Stored*>(from) + (odd ? 0 : 6));
     const Pair* const first = reinterpret_cast<const Pair*>(from + (odd ? sizeof(Stored) : 0));
 #pragma unroll
@@ -133,13 +132,13 @@ struct RawPose {
     const Stored of_odd = i > 0 ? flat(i - 1) : single;
     return odd ? of_odd : of_even;
   }
-  __device__ __forceinline__ static void write(char* to, std::uint32_t unit, const Stored* v) {
-    const bool is_odd = unit % 2 != 0;
-    reinterpret_cast<Stored*>(to)[is_odd ? 0 : 6] = is_odd ? v[0] : v[6];
-    Pair* const first = reinterpret_cast<Pair*>(to + (is_odd ? sizeof(Stored) : 0));
+  __device__ __forceinline__ static void write(char* to, const Stored* v) {
+    const bool single_first = is_odd(to);
+    reinterpret_cast<Stored*>(to)[single_first ? 0 : 6] = single_first ? v[0] : v[6];
+    Pair* const first = reinterpret_cast<Pair*>(to + (single_first ? sizeof(Stored) : 0));
 #pragma unroll
     for (int i = 0; i < 3; ++i) {
-      first[i] = {is_odd ? v[2 * i + 1] : v[2 * i], is_odd ? v[2 * i + 2] : v[2 * i + 1]};
+      first[i] = {single_first ? v[2 * i + 1] : v[2 * i], single_first ? v[2 * i + 2] : v[2 * i + 1]};
     }
   }
 };
@@ -189,8 +188,8 @@ struct AlikeRotation {
     if (step.is(Placement::Store::fill)) return loaded;
     // A copy is the arc from a sample to itself.
     const char* const from = values + step.source + unit * kBytes;
-    loaded.a.read(from, unit);
-    loaded.b.read(from + (step.is(Placement::Store::blend) ? pitch : 0), unit);
+    loaded.a.read(from);
+    loaded.b.read(from + (step.is(Placement::Store::blend) ? pitch : 0));
     return loaded;
   }
 
@@ -250,7 +249,7 @@ struct AlikeRotation {
 #pragma unroll
       for (int i = 0; i < kFirst + 4; ++i) element[i] = Element::repeated(steps[k].source);
     }
-    Raw::write(out + k * out_pitch + unit * kBytes, unit, element);
+    Raw::write(out + k * out_pitch + unit * kBytes, element);
   }
 };
 

@@ -43,7 +43,7 @@ inline Kernel kernel_of(const AlignStream& s, int width) {
   if (width == 0 || s.value_column != 1) return Kernel::general;
   if (interp <= Interp::linear) return width < 8 ? Kernel::general : planned ? Kernel::curves : Kernel::plain;
   const bool narrow = s.dtype != DType::f64 && s.columns <= kMostCurveColumns;
-  const bool fits = (interp == Interp::se3 && width >= 2 * size) || (interp == Interp::slerp && width >= 4 * size) ||
+  const bool fits = (interp == Interp::se3 && width >= size) || (interp == Interp::slerp && width >= 4 * size) ||
                     ((interp == Interp::pchip || interp == Interp::angle) && width >= 4);
   return narrow && fits ? Kernel::curves : Kernel::general;
 }
