@@ -68,10 +68,10 @@ run_cpp() { # FILTER [COMMAND...]
   done
   local failed=0
   for part in "${running[@]}"; do wait "$part" || failed=1; done
-  cat "$logs"/* | grep -vE '^\[(-+|=+| RUN |       OK )' || true
+  grep -hvE '^\[(-+|=+| RUN |       OK )' "$logs"/* || true
   ((!failed)) || fail "C++ tests failed: $* $filter"
-  cat "$logs"/* | grep -qE '^\[  PASSED  \] [1-9][0-9]* tests?\.' || fail "no C++ test matched $filter"
-  ! cat "$logs"/* | grep -qi '^no CUDA device' || fail "a CUDA test was skipped"
+  grep -qE '^\[  PASSED  \] [1-9][0-9]* tests?\.' "$logs"/* || fail "no C++ test matched $filter"
+  ! grep -qi '^no CUDA device' "$logs"/* || fail "a CUDA test was skipped"
   rm -rf "$logs"
 }
 
