@@ -76,8 +76,9 @@ struct Clock<std::int64_t> {
 /// s1.
 template <class T>
 ROBOCACHE_HD double interval_weight(T t, T s0, T s1) {
-  const double width = Clock<T>::elapsed(s1, s0);
-  return t >= s0 ? Clock<T>::elapsed(t, s0) / width : -(Clock<T>::elapsed(s0, t) / width);
+  const bool after = t >= s0;
+  const double weight = (after ? Clock<T>::elapsed(t, s0) : Clock<T>::elapsed(s0, t)) / Clock<T>::elapsed(s1, s0);
+  return after ? weight : -weight;
 }
 
 }  // namespace robocache

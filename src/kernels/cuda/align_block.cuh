@@ -29,7 +29,7 @@ struct Block {
   __device__ __forceinline__ const AlignPlan& plan() const { return call.plans[index]; }
   __device__ __forceinline__ const AlignStream& stream() const { return call.streams[index]; }
   __device__ __forceinline__ void fault(Fault::Code code, std::int64_t item) const {
-    report(call.sink, code, stream().number, b, item);
+    report(call.sink, code, plan().number, b, item);
   }
 };
 
@@ -52,22 +52,29 @@ struct Source {
   std::int64_t count;
 };
 
+/// What batch row b has where samples are not ragged. Reads no memory: it can be asked for before await_earlier().
 template <class T, int N>
-__device__ __forceinline__ Source<T> source_of(const Block<N>& block) {
+__device__ __forceinline__ Source<T> row_source(const Block<N>& block) {
   const AlignPlan& plan = block.plan();
-  const auto* const stamps = static_cast<const char*>(plan.stamps);
-  const auto* const values = static_cast<const char*>(plan.values);
-  if (!plan.indirect) {
-    return {{stamps + block.b * plan.stamp_batch, plan.stamp_row, plan.offset_ns},
-            values + block.b * plan.value_batch,
-            plan.samples};
-  }
+  T shift;
+  memcpy(&shift, &plan.shift_bits, sizeof shift);
+  return {{static_cast<const char*>(plan.stamps) + block.b * plan.stamp_batch, plan.stamp_row, shift},
+          static_cast<const char*>(plan.values) + block.b * plan.value_batch,
+          plan.samples};
+}
+
+/// And where rows, lengths or offsets are given.
+template <class T, int N>
+__device__ __forceinline__ void follow_segment(const Block<N>& block, Source<T>& source) {
+  const AlignPlan& plan = block.plan();
   Fault::Code fault = Fault::Code::none;
   const Segment segment = segment_of(block.stream(), block.b, fault);
   if (fault != Fault::Code::none && block.piece == 0 && threadIdx.x == 0) block.fault(fault, 0);
-  return {{stamps + segment.index * plan.stamp_batch + segment.first * plan.stamp_row, plan.stamp_row, plan.offset_ns},
-          values + segment.index * plan.value_batch + segment.first * plan.value_pitch,
-          segment.count};
+  source.stamps.data =
+      static_cast<const char*>(plan.stamps) + segment.index * plan.stamp_batch + segment.first * plan.stamp_row;
+  source.values =
+      static_cast<const char*>(plan.values) + segment.index * plan.value_batch + segment.first * plan.value_pitch;
+  source.count = segment.count;
 }
 
 /// Reports unsorted and NaN stamps in this block's share of a segment: every `shares`-th run of stamps.
@@ -75,8 +82,8 @@ template <class T, int N, class Stamp>
 __device__ __forceinline__ void check_run(const Block<N>& block, const Stamp& stamp, std::int64_t count, int thread,
                                           int threads) {
   const AlignPlan& plan = block.plan();
-  const std::int64_t share = block.piece + static_cast<std::int64_t>(block.b) * (plan.shared_clock * plan.pieces);
-  const std::int64_t shares = static_cast<std::int64_t>(plan.pieces) * (plan.shared_clock != 0 ? block.call.batch : 1);
+  const std::int64_t share = block.piece + (plan.shared_clock ? std::int64_t{block.b} * plan.pieces : 0);
+  const std::int64_t shares = std::int64_t{plan.pieces} * (plan.shared_clock ? block.call.batch : 1);
   if (!Clock<T>::is_integer && count == 1 && share == 0 && thread == 0 && Clock<T>::is_nan(stamp(0))) {
     block.fault(Fault::Code::stamps, 0);
   }
@@ -100,26 +107,32 @@ struct TargetRow {
   const char* at;
   std::int64_t row;  ///< bytes
   bool relative;
-  T origin;
+  T origin{};
 
   __device__ __forceinline__ T stored(std::int64_t t) const { return __ldg(reinterpret_cast<const T*>(at + t * row)); }
   __device__ __forceinline__ T placed(T target) const { return relative ? Clock<T>::sum(origin, target) : target; }
 };
 
+/// Reads no memory: it can be asked for before await_earlier(), and read_origin() after it.
 template <class T, int N>
 __device__ __forceinline__ TargetRow<T> targets_of(const Block<N>& block) {
   const AlignParameters<N>& call = block.call;
-  TargetRow<T> targets{static_cast<const char*>(call.at) + block.b * call.at_batch, call.at_row, call.has_origin, T{}};
-  if (call.has_origin) {
-    targets.origin = __ldg(static_cast<const T*>(call.call.origin) + block.b * call.call.origin_row);
-  }
-  return targets;
+  return {static_cast<const char*>(call.at) + block.b * call.at_batch, call.at_row, call.origin != nullptr};
 }
 
-/// A window in the middle of which the targets from `first` up to `last` are, if stamps and targets run evenly over the same time.
 template <class T, int N>
-__device__ __forceinline__ Window guess_window(const Block<N>& block, const Source<T>& source, std::int64_t first,
+__device__ __forceinline__ void read_origin(const Block<N>& block, TargetRow<T>& targets) {
+  const AlignParameters<N>& call = block.call;
+  if (targets.relative) targets.origin = __ldg(static_cast<const T*>(call.origin) + block.b * call.origin_row);
+}
+
+/// All stamps where they fit; else a window in the middle of which the targets from `first` up to `last` are, if stamps and
+/// targets run evenly over the same time: a guess needs no stamps to be read before those that it is about, 0.5 us less on
+/// H200 (bench align_cuda, 64x4096->1024x32).
+template <class T, int N>
+__device__ __forceinline__ Window first_window(const Block<N>& block, const Source<T>& source, std::int64_t first,
                                                std::int64_t last) {
+  if (source.count <= kAlignWindow) return {0, source.count, 1, static_cast<int>(source.count)};
   const float pace = __fdividef(static_cast<float>(source.count), static_cast<float>(block.call.targets));
   const auto middle = static_cast<std::int64_t>(static_cast<float>((first + last) / 2) * pace);
   const std::int64_t begin = max(min(middle - kAlignWindow / 2, source.count - kAlignWindow), std::int64_t{0});
@@ -147,25 +160,21 @@ __device__ __noinline__ Window search_window(const Source<T> source, bool sorted
   return window;
 }
 
-/// Fills the window for the targets from `first` up to `last`, of which this thread has `target`, as it is stored.
-/// Called by every thread of the block; the cache is complete on return.
+/// Fills the window for the targets from `first` up to `last`, of which this thread has `target`, as it is stored: that
+/// of first_window, or a better one. Called by every thread of the block; the cache is complete on return.
 template <int Threads = kAlignThreads, class T, int N>
 __device__ __forceinline__ Window load_window(const Block<N>& block, const Source<T>& source,
                                               const TargetRow<T>& targets, std::int64_t first, std::int64_t last,
-                                              T target, bool has_target, T* cache) {
-  if (source.count <= kAlignWindow) {
-    const Window all{0, source.count, 1, static_cast<int>(source.count)};
-    fill_cache<Threads>(source.stamps, all, cache);
-    __syncthreads();
-    return all;
-  }
-  // A guess needs no stamps to be read before those that it is about: 0.5 us less on H200 (bench align_cuda,
-  // 64x4096->1024x32).
-  const Window guess = guess_window(block, source, first, last);
+                                              const Window& guess, T target, bool has_target, T* cache) {
+  const bool fits = source.count <= kAlignWindow;
   const std::int64_t end = block.call.targets;
-  const T earliest = targets.stored(min(first, end - 1));
-  const T latest = targets.stored(min(last, end) - 1);
+  const T earliest = fits ? T{} : targets.stored(min(first, end - 1));
+  const T latest = fits ? T{} : targets.stored(min(last, end) - 1);
   fill_cache<Threads>(source.stamps, guess, cache);
+  if (fits) {
+    __syncthreads();
+    return guess;
+  }
   const bool in_order = __syncthreads_and(!has_target || (earliest <= target && target <= latest));
   const T begin = targets.placed(earliest);
   const T until = targets.placed(latest);
@@ -196,13 +205,10 @@ __device__ __forceinline__ void prefetch_piece(const Block<N>& block) {
 
 template <int N>
 __device__ __forceinline__ void write_marks(const Block<N>& block, std::int64_t t, const Placement& p) {
-  const AlignArgs& call = block.call.call;
-  if (call.valid != nullptr) {
-    call.valid[block.b * call.valid_batch + t * call.valid_row + block.stream().number * call.valid_stream] = p.valid;
-  }
-  if (call.age_ns != nullptr) {
-    call.age_ns[block.b * call.age_batch + t * call.age_row + block.stream().number * call.age_stream] = p.age_ns;
-  }
+  const AlignParameters<N>& call = block.call;
+  const std::uint32_t number = block.plan().number;
+  if (call.valid.data != nullptr) call.valid.at(block.b, t, number) = p.valid;
+  if (call.age_ns.data != nullptr) call.age_ns.at(block.b, t, number) = p.age_ns;
 }
 
 /// One row of the batch for each y and z of the grid, `blocks` blocks for each.

@@ -6,50 +6,112 @@
 // The kernel for plain streams: rows are copied or blended as they are, in chunks of 8 or 16 bytes.
 namespace robocache::cuda {
 
-/// Finds what the row of target t is made of.
-template <class T, int N>
-__device__ __forceinline__ void locate(const Block<N>& block, std::int64_t t, T target, std::int64_t samples,
-                                       const Neighbours<T>& near, Step* steps, double* weights) {
-  const Placement p = place<T>(near, samples, near.i, target, block.stream().place);
-  const bool fill = p.store == Placement::Store::fill;
-  steps[threadIdx.x] =
-      make_step(fill ? fill_bits(block.stream().out_dtype, p.weight) : p.index * block.plan().value_pitch,
-                static_cast<float>(p.weight), p.store);
-  weights[threadIdx.x] = p.weight;
-  if (block.call.has_marks) write_marks(block, t, p);
-  if (p.refused) block.fault(Fault::Code::outside, t);
-}
-
 /// A block's shared memory.
 template <class T>
 struct Scratch {
   T cache[kAlignWindow + 1];
   Step steps[kPlainTile];
   double weights[kPlainTile];
+  bool rest;  ///< locate_rest has something to do
 };
 
-/// Finds what the rows of a block are made of. Called by every thread of the block; `scratch` is complete on return.
 template <class T, int N>
-__device__ __forceinline__ Tile locate_tile(const Block<N>& block, const Source<T>& source, Scratch<T>& scratch) {
+__device__ __forceinline__ void keep(const Block<N>& block, std::int64_t t, const Placement& p, std::int64_t source,
+                                     Scratch<T>& scratch) {
+  scratch.steps[threadIdx.x] = make_step(source, static_cast<float>(p.weight), p.store);
+  scratch.weights[threadIdx.x] = p.weight;
+  write_marks(block, t, p);
+}
+
+/// Finds what the row of target t is made of; false: locate_rest must.
+template <class T, int N>
+__device__ __forceinline__ bool locate(const Block<N>& block, std::int64_t t, T target, std::int64_t samples,
+                                       const Neighbours<T>& near, Scratch<T>& scratch) {
+  const AlignPlan& plan = block.plan();
+  PlaceOptions options{plan.interp, {}, {}, kNoLimit, kNoLimit};
+  if (plan.limited) {
+    options.max_gap_ns = block.stream().place.max_gap_ns;
+    options.max_age_ns = block.stream().place.max_age_ns;
+  }
+  Placement p;
+  if (place_common(near, samples, target, plan.clamps, options, p)) {
+    keep(block, t, p, p.index * plan.value_pitch, scratch);
+    return true;
+  }
+  scratch.steps[threadIdx.x].source = near.i;
+  scratch.rest = true;
+  return false;
+}
+
+/// The same for the targets that are left over. Apart, as the registers that `place` needs would be spilled.
+template <class T, int N>
+__device__ __forceinline__ void locate_rest(const Block<N>& block, std::int64_t t, const Source<T>& source,
+                                            Scratch<T>& scratch) {
+  const AlignPlan& plan = block.plan();
+  TargetRow<T> targets = targets_of<T>(block);
+  read_origin(block, targets);
+  const T target = targets.placed(targets.stored(t));
+  const std::int64_t i = scratch.steps[threadIdx.x].source;
+  const Placement p = place<T>(source.stamps, source.count, i, target, block.stream().place);
+  const bool fill = p.store == Placement::Store::fill;
+  keep(block, t, p, fill ? fill_bits(block.stream().out_dtype, p.weight) : p.index * plan.value_pitch, scratch);
+  if (p.refused) block.fault(Fault::Code::outside, t);
+}
+
+/// What a block is to do, as far as parameters say: all that can be computed before the kernel before is complete.
+template <class T>
+struct Work {
+  Source<T> source;
+  TargetRow<T> targets;
+  std::int64_t first;  ///< target
+  std::int64_t t;      ///< this thread's; those without one read the last: a branch would make stamps wait for targets
+  std::uint32_t rows;
+  Window window;
+};
+
+/// Has `address` computed here: the compiler would do it where it is used. None is odd, and another start_next() does
+/// nothing.
+__device__ __forceinline__ void settle(const void* address) {
+  if (reinterpret_cast<std::uintptr_t>(address) == 1) start_next();
+}
+
+template <class T, int N>
+__device__ __forceinline__ Work<T> work_of(const Block<N>& block) {
   const AlignPlan& plan = block.plan();
   const std::int64_t first = static_cast<std::int64_t>(block.piece) * plan.tile;
   const std::uint32_t left = plan.tiles - min(block.piece, plan.tiles);
-  const std::uint32_t rows = left > 1 ? plan.tile : left * plan.last_tile;
-  const TargetRow<T> targets = targets_of<T>(block);
-  // Threads without a target read the last one: a branch here would make the stamps wait for the targets.
-  const bool has_target = threadIdx.x < rows;
-  const std::int64_t t = min(first + threadIdx.x, block.call.targets - 1);
-  const T target = targets.stored(t);
+  const Source<T> source = row_source<T>(block);
+  const Work<T> work{source,
+                     targets_of<T>(block),
+                     first,
+                     min(first + threadIdx.x, block.call.targets - 1),
+                     left > 1 ? plan.tile : left * plan.last_tile,
+                     first_window(block, source, first, first + plan.tile)};
+  settle(work.targets.at + work.t * work.targets.row);
+  settle(source.stamps.data + (work.window.first + threadIdx.x) * source.stamps.row);
+  return work;
+}
+
+/// Finds what the rows of a block are made of. Called by every thread of the block; `scratch` is complete on return.
+template <class T, int N>
+__device__ __forceinline__ void locate_tile(const Block<N>& block, const Work<T>& work, Scratch<T>& scratch) {
+  const T target = work.targets.stored(work.t);
+  const bool has_target = threadIdx.x < work.rows;
+  const Source<T>& source = work.source;
+  if (threadIdx.x == 0) scratch.rest = false;
   const Window window =
-      load_window<kPlainThreads>(block, source, targets, first, first + plan.tile, target, has_target, scratch.cache);
+      load_window<kPlainThreads>(block, source, work.targets, work.first, work.first + block.plan().tile, work.window,
+                                 target, has_target, scratch.cache);
+  bool rest = false;
   if (has_target) {
-    const T placed = targets.placed(target);
+    const T placed = work.targets.placed(target);
     const Neighbours<T> near = neighbours(window, scratch.cache, source.stamps, source.count, placed);
-    locate(block, t, placed, source.count, near, scratch.steps, scratch.weights);
+    rest = !locate(block, work.t, placed, source.count, near, scratch);
   }
   __syncthreads();
-  char* const out = static_cast<char*>(plan.out) + block.b * plan.out_batch + first * plan.out_pitch;
-  return {scratch.steps, scratch.weights, source.values, out, rows};
+  if (!scratch.rest) return;
+  if (rest) locate_rest(block, work.t, source, scratch);
+  __syncthreads();
 }
 
 template <class T, int N>
@@ -59,18 +121,25 @@ __global__ void __launch_bounds__(kPlainThreads, 5) align_kernel(const __grid_co
   if (block.b >= call.batch) return;
   start_next();
   prefetch_piece<T>(block);
+  Work<T> work = work_of<T>(block);
   await_earlier();
+  if (block.plan().indirect) {
+    follow_segment(block, work.source);
+    work.window = first_window(block, work.source, work.first, work.first + block.plan().tile);
+  }
+  read_origin(block, work.targets);
+  locate_tile(block, work, scratch);
   const AlignPlan& plan = block.plan();
-  const Source<T> source = source_of<T>(block);
-  const Tile tile = locate_tile(block, source, scratch);
-  if (plan.chunks > 0 && tile.rows > 0) {
+  if (plan.chunks > 0 && work.rows > 0) {
+    char* const out = static_cast<char*>(plan.out) + block.b * plan.out_batch + work.first * plan.out_pitch;
+    const Tile tile{scratch.steps, scratch.weights, work.source.values, out, work.rows};
     if (plan.width == 16)
       apply_width<16, true, kPlainThreads>(plan, tile);
     else
       apply_width<8, true, kPlainThreads>(plan, tile);
   }
   // Now that the rows are on their way: 0.5 us less than before them on H200 (bench align_cuda, 64x4096->1024x32).
-  if (plan.checks) check_stamps(block, source, scratch.cache, static_cast<int>(threadIdx.x), kPlainThreads);
+  if (plan.checks) check_stamps(block, work.source, scratch.cache, static_cast<int>(threadIdx.x), kPlainThreads);
 }
 
 template <class T, int N>

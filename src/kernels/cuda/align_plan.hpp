@@ -33,25 +33,28 @@ struct AlignPlan {
   std::int64_t stamp_batch = 0;
   std::int64_t stamp_row = 0;
   std::int64_t samples = 0;
-  std::int64_t offset_ns = 0;
+  std::int64_t shift_bits = 0;  ///< what is added to each stamp, in its type
   std::int64_t value_pitch = 0;
   const void* values = nullptr;
   std::int64_t value_batch = 0;
   void* out = nullptr;
   std::int64_t out_batch = 0;
   std::int64_t out_pitch = 0;
-  std::uint32_t chunks = 0;     ///< accesses for each row
-  std::uint32_t lane_bits = 0;  ///< 2^lane_bits threads take a row of up to 32 chunks
-  std::uint32_t width = 0;      ///< bytes of a chunk; 0: elements are converted one by one
+  std::uint32_t chunks = 0;    ///< accesses for each row
+  std::uint8_t lane_bits = 0;  ///< 2^lane_bits threads take a row of up to 32 chunks
+  std::uint8_t width = 0;      ///< bytes of a chunk; 0: elements are converted one by one
   DType dtype = DType::f32;
   Interp interp = Interp::hold;
   bool indirect = false;           ///< rows, lengths or offsets are given
   bool checks = false;             ///< blocks look for unsorted stamps
+  bool shared_clock = false;       ///< one segment of stamps for the whole batch
+  bool limited = false;            ///< gaps or ages have limits
+  bool clamps = false;             ///< targets outside the stamps take the end samples
+  std::uint32_t number = 0;        ///< of the stream: in faults, and its column of valid and age_ns
+  std::uint32_t pieces = 0;        ///< blocks for each batch row
   std::uint32_t stamps_ahead = 0;  ///< of a segment, that each piece of a plain stream prefetches
   std::uint32_t samples_ahead = 0;
-  std::int64_t value_chunk = 0;    ///< bytes from one chunk of a sample to the next
-  std::uint32_t pieces = 0;        ///< blocks for each batch row
-  std::uint32_t shared_clock = 0;  ///< 1: one segment of stamps for the whole batch
+  std::int64_t value_chunk = 0;  ///< bytes from one chunk of a sample to the next
   // Of streams that are not plain. The blocks of a stream's first run serve them all.
   std::uint8_t runs = 1;                                 ///< of the stream, from here on
   std::uint8_t class_run[3] = {kNoRun, kNoRun, kNoRun};  ///< its first that holds, takes the nearest, is a curve
@@ -62,6 +65,18 @@ struct AlignPlan {
       nullptr;  ///< [B, tiles, units] of this run: what its tiles tell each other; null: there is one
 };
 
+/// [B, T, streams], by strides in elements; null: not wanted.
+template <class T>
+struct Column {
+  T* data = nullptr;
+  std::int64_t batch = 0, row = 0, stream = 0;
+
+  /// For the streams of number `n`.
+  [[nodiscard]] ROBOCACHE_HD T& at(std::int64_t b, std::int64_t t, std::int64_t n) const {
+    return data[b * batch + t * row + n * stream];
+  }
+};
+
 /// What a kernel gets, by value: N, a power of two, is 1, 4, 16 or 64. Streams of several runs take 16 or 64.
 template <int N>
 struct AlignParameters {
@@ -69,13 +84,14 @@ struct AlignParameters {
   std::int64_t at_batch = 0, at_row = 0;  ///< bytes
   std::int64_t targets = 0;
   std::uint32_t batch = 0;
-  bool has_origin = false;
-  bool has_marks = false;         ///< valid or age_ns are wanted
-  bool second = false;            ///< launch: only turns quaternions
+  bool second = false;  ///< launch: only turns quaternions
+  Column<bool> valid;
+  Column<std::int64_t> age_ns;
+  const void* origin = nullptr;
+  std::int64_t origin_row = 0;
   std::uint32_t first_blocks[N];  ///< x of each stream's first block; UINT32_MAX: no stream
   AlignPlan plans[N];
   AlignStream streams[N];
-  AlignArgs call;  ///< `streams` is the host's
   FaultSink sink;
 };
 

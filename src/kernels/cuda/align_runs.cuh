@@ -169,7 +169,7 @@ __device__ __forceinline__ void locate_row(const Block<N>& block, std::int64_t t
   locate_class<Interp::linear>(block, t, stored, target, samples, near, scratch, marks);
   locate_class<Interp::hold>(block, t, stored, target, samples, near, scratch, marks);
   locate_class<Interp::nearest>(block, t, stored, target, samples, near, scratch, marks);
-  if (stored && block.call.has_marks && !block.call.second) write_marks(block, t, marks);
+  if (stored && !block.call.second) write_marks(block, t, marks);
 }
 
 /// Rows of a plan instead.
@@ -211,10 +211,12 @@ __device__ __forceinline__ bool locate_rows(const Block<N>& block, const Source<
     __syncthreads();
     return count > 0;
   }
-  const TargetRow<T> targets = targets_of<T>(block);
+  TargetRow<T> targets = targets_of<T>(block);
+  read_origin(block, targets);
   const T target = targets.stored(t);
-  const Window window =
-      load_window(block, source, targets, rows.first, rows.first + rows.end, target, located, scratch.cache);
+  const std::int64_t last = rows.first + rows.end;
+  const Window window = load_window(block, source, targets, rows.first, last,
+                                    first_window(block, source, rows.first, last), target, located, scratch.cache);
   if (located) {
     const T placed = targets.placed(target);
     const Neighbours<T> near = neighbours(window, scratch.cache, source.stamps, source.count, placed);

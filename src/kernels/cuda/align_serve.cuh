@@ -51,9 +51,7 @@ __device__ __forceinline__ void finish_marks(const AlignParameters<N>& call, con
     }
   }
   // Its marks were written when it was located.
-  const AlignArgs& to = call.call;
-  if (flags == 0 || to.valid == nullptr) return;
-  to.valid[block.b * to.valid_batch + t * to.valid_row + block.stream().number * to.valid_stream] = false;
+  if (flags != 0 && call.valid.data != nullptr) call.valid.at(block.b, t, block.plan().number) = false;
 }
 
 /// Calls apply(source, tile, signs) for each run of a tile. `kMany`: there may be several; the loop costs registers.
@@ -61,7 +59,8 @@ template <class T, bool kMany, int N, class Scratch, class Apply>
 __device__ __forceinline__ void serve_runs(const AlignParameters<N>& call, Scratch& scratch, const Apply& apply) {
   const Block<N> block = this_block(call);
   if (block.b >= call.batch || (call.second && !is_turned(block))) return;
-  const Source<T> source = source_of<T>(block);
+  Source<T> source = row_source<T>(block);
+  if (block.plan().indirect) follow_segment(block, source);
   if (!locate_rows(block, source, scratch)) return;
 #pragma unroll 1
   for (std::uint32_t r = 0;;) {
