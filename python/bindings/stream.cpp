@@ -277,6 +277,18 @@ void bind_stream(nb::module_& m) {
       .def_prop_ro(
           "name", [](const PyStream& s) { return s.name.empty() ? nb::object(nb::none()) : nb::str(s.name.c_str()); },
           nb::for_getter(nb::sig("def name(self) -> str | None")))
+      .def(
+          "__reduce__",
+          [](nb::handle self) {
+            nb::dict options;
+            for (const char* name : {"interp", "outside", "max_gap_ns", "max_age_ns", "offset_ns", "lengths", "offsets",
+                                     "mask", "missing", "quaternion", "name"}) {
+              options[name] = self.attr(name);
+            }
+            const nb::object make = nb::module_::import_("functools").attr("partial")(self.type(), **options);
+            return nb::make_tuple(make, nb::make_tuple(self.attr("values"), self.attr("stamps")));
+          },
+          nb::sig("def __reduce__(self) -> tuple[typing.Any, ...]"))
       .def("__repr__", [](const PyStream& s) {
         return "Stream(" + (s.name.empty() ? std::string() : "name='" + s.name + "', ") +
                "interp=" + nb::cast<std::string>(nb::repr(interp_of(s.interp, s.runs))) + ")";

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from typing import Any
+
 import numpy as np
 import pytest
 import robocache as rc
@@ -276,3 +279,17 @@ def test_targets_are_not_taken_for_sorted_around_a_nan(device: Home) -> None:
     values = device.array(np.arange(20.0)[:, None])
     got = numbers(rc.resample(values, stamps, device.times(at, "float64"), interp="hold"))
     np.testing.assert_array_equal(got[:, 0], np.floor(at))
+
+
+def test_streams_can_be_pickled() -> None:
+    values, stamps = np.arange(14.0).reshape(2, 7), np.array([0, 10])
+    options: dict[str, Any] = {
+        "interp": [("linear", 3), ("slerp", 4)], "outside": (2.5, "extrapolate"), "max_gap_ns": 11, "max_age_ns": 12,
+        "offset_ns": -3, "lengths": None, "offsets": None, "mask": np.array([True, True]), "missing": "hold",
+        "quaternion": "wxyz", "name": "arm",
+    }  # fmt: skip
+    stream = pickle.loads(pickle.dumps(rc.Stream(values, stamps, **options)))
+    np.testing.assert_array_equal(stream.values, values)
+    np.testing.assert_array_equal(stream.stamps, stamps)
+    np.testing.assert_array_equal(stream.mask, options.pop("mask"))
+    assert {name: getattr(stream, name) for name in options} == options
