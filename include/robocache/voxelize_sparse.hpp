@@ -36,8 +36,8 @@ struct SparseVoxels {
 
 /// Puts points into the occupied voxels of a grid: memory goes with the points, not with the grid. The same bits in every
 /// run and with any number of threads. Outputs must overlap neither inputs nor each other.
-/// Runs on points.device, the CPU as yet; takes scratch: 16 bytes a point (32 where a voxel's number and a point's do not
-/// fit into 64 bits), 28 a voxel, and half a MiB for each thread.
+/// Runs on points.device, the CPU as yet; takes scratch: 8 to 32 bytes a point, 8 to 28 a voxel, and half a MiB
+/// for each thread.
 /// Throws InvalidArgument (shape, dtype, device, limits, lengths and offsets out of range), Unsupported (dtype, CUDA),
 /// OutOfMemory.
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,

@@ -148,6 +148,26 @@ def test_a_grid_that_no_memory_holds() -> None:
     np.testing.assert_array_equal(got.inverse, inverse.ravel())
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (60, 50, 70), (400, 300, 200)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("ends", [None, [0, 9000, 9000, 12_345, 50_000]])
+def test_ranking_a_small_box_is_sorting_it(shape: tuple[int, int, int], dtype: str, ends: list[int] | None) -> None:
+    """A limit that nothing reaches: the points are sorted then, whatever the box."""
+    made = np.random.default_rng(8)
+    points = made.normal(0.5, 0.3, (50_000, 3)).astype(dtype)
+    points[::11] = [0.4, 0.4, 0.4]
+    points[::501, 1] = np.nan
+    grid = Grid(tuple(1 / size for size in shape), (0, 0, 0), shape)
+    given_ = {**options(grid), "reduce": FEATURES, "inverse": True, "offsets": None if ends is None else np.array(ends)}
+    ranked = rc.voxelize_sparse(points, **given_)
+    ordered = rc.voxelize_sparse(points, **given_, max_points=2**40)
+    for name in ("coords", "counts", "inverse", "offsets", "dropped"):
+        np.testing.assert_array_equal(getattr(ranked, name), getattr(ordered, name))
+    for reduce in FEATURES:
+        assert_same_bits(ranked[reduce], ordered[reduce])
+    assert 0 < ranked.counts.sum() < len(points)
+
+
 def test_which_points_and_voxels_are_kept() -> None:
     x = [2.5, 0.5, 2.5, 1.5, 0.5, 2.5]
     points = np.array([[v, 0.5, 0.5] for v in x], "f")

@@ -68,17 +68,20 @@ class PointBins {
     std::fill_n(found, tiling_.tiles, 0);
     std::uint64_t* const keys = keys_.data() + chunks_[chunk.cloud].first_point;
     const std::int64_t low_rows = (std::int64_t{1} << tiling_.shift) - 1;
-    chunks_.visit_points(chunk, [&]<class C>() {
-      return [=, shift = tiling_.shift, z = tiling_.z, axes = args_.axes<C>()](std::int64_t n, const Point<C>& p) {
-        const VoxelPlace at = axes.place(p);
-        std::uint64_t key = kNoVoxel;
-        if (at.row >= 0) {
-          const std::int64_t tile = at.row >> shift;
-          key = static_cast<std::uint64_t>(tile) << kPlaceBits |
-                static_cast<std::uint64_t>((at.row & low_rows) * z + at.z);
-          ++found[tile];
+    chunks_.visit_blocks(chunk, [&]<class C>() {
+      return [=, shift = tiling_.shift, z = tiling_.z, axes = args_.axes<C>()](std::int64_t first,
+                                                                               const PointBlock<C>& block) {
+        for (std::int64_t i = 0; i < block.count; ++i) {
+          const VoxelPlace at = axes.place(block.at(i));
+          std::uint64_t key = kNoVoxel;
+          if (at.row >= 0) {
+            const std::int64_t tile = at.row >> shift;
+            key = static_cast<std::uint64_t>(tile) << kPlaceBits |
+                  static_cast<std::uint64_t>((at.row & low_rows) * z + at.z);
+            ++found[tile];
+          }
+          keys[first + i] = key;
         }
-        keys[n] = key;
       };
     });
   }

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "core/thread_pool.hpp"
+#include "kernels/cpu/point_operators_block.hpp"
 #include "kernels/voxelize.hpp"
 #include "memory/buffer.hpp"
 
@@ -82,7 +84,8 @@ class PointChunks {
   const Cloud& operator[](std::int64_t b) const { return clouds_[b]; }
   [[nodiscard]] std::int64_t points() const { return clouds_[args_.clouds].first_point; }
   [[nodiscard]] std::int64_t count() const { return clouds_[args_.clouds].first_chunk; }
-  [[nodiscard]] std::int64_t size() const { return size_; }
+  /// Pieces that over_pieces() cuts.
+  [[nodiscard]] std::int64_t pieces() const { return (points() + size_ - 1) / size_; }
   [[nodiscard]] int threads() const { return threads_; }
 
   /// body(Chunk) for all of them, by many threads.
@@ -102,27 +105,38 @@ class PointChunks {
     });
   }
 
-  /// Calls what `make.operator()<C>()` returns for each point of a chunk: (its number in the cloud, the transformed
-  /// Point<C>).
+  /// body(piece, begin, end) for pieces of `all` entries, points() at most, whatever clouds they are of: chunks of tiny
+  /// clouds would need as many counters as there are clouds.
+  template <class F>
+  void over_pieces(std::int64_t all, const F& body) const {
+    const std::int64_t step = (all + pieces() - 1) / std::max<std::int64_t>(pieces(), 1);
+    parallel_for(pieces(), 1, threads_, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t piece = first; piece < last; ++piece) {
+        body(piece, std::min(piece * step, all), std::min((piece + 1) * step, all));
+      }
+    });
+  }
+
+  /// Calls what `make.operator()<C>()` returns for the points of a chunk, some at a time: (the number of the first in the
+  /// cloud, the PointBlock<C> of them, transformed).
   template <class Make>
-  void visit_points(const Chunk& chunk, const Make& make) const {
+  void visit_blocks(const Chunk& chunk, const Make& make) const {
     visit_element_type(args_.points.dtype, [&]<class T, class C>() {
       auto f = make.template operator()<C>();
-      if (args_.transforms.data == nullptr) return read<T, C>(chunk, [](const Point<C>& p) { return p; }, f);
-      read<T, C>(chunk, args_.transforms.template at<C>(chunk.cloud), f);
+      const CloudRange range = clouds_[chunk.cloud].range;
+      const bool moves = args_.transforms.data != nullptr;
+      Affine<C> affine;
+      if (moves) affine = args_.transforms.template at<C>(chunk.cloud);
+      PointBlock<C> block{};  // Vectors are read to their end.
+      for (std::int64_t n = chunk.begin; n < chunk.end; n += block.kPoints) {
+        block.template load<T>(args_.points, range.base, range.begin + n, std::min(block.kPoints, chunk.end - n));
+        if (moves) block.transform(affine);
+        f(n, std::as_const(block));
+      }
     });
   }
 
  private:
-  template <class T, class C, class Map, class F>
-  void read(const Chunk& chunk, const Map& map, F& f) const {
-    const CloudRange range = clouds_[chunk.cloud].range;
-    const PointRows points = args_.points;  // A copy: what `f` writes could else be its pitches.
-    for (std::int64_t n = chunk.begin; n < chunk.end; ++n) {
-      f(n, map(point_at<T, C>(points, range.base, range.begin + n)));
-    }
-  }
-
   const VoxelizeArgs& args_;
   int threads_;
   Scratch<Cloud> clouds_;
