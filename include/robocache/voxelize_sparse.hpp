@@ -28,6 +28,8 @@ struct SparseVoxels {
   Tensor coords{};                                ///< [M, 4] i32: cloud, x, y, z
   Tensor counts{};                                ///< [M] i32: kept points
   std::span<const SparseReduction> reductions{};  ///< of the kept points
+  Tensor
+      points{};  ///< [M, P, F], as features, with P = max_points: those of the kept points in their order, then zeros
   Tensor inverse{};  ///< i64, as points without their last axis: the row of the point's voxel;
                      ///< -1 for points that are dropped, and for padding
   Tensor offsets{};  ///< [B + 1] i64: cloud b has voxels offsets[b] to offsets[b + 1]

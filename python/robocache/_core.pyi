@@ -614,6 +614,8 @@ class VoxelizeSparseResult:
         Cloud b has voxels offsets[b] .. offsets[b+1]-1.
     dropped : int64 array [B] or []
         Points of each cloud that no voxel has kept.
+    points : array [M, P, F] or None
+        Features of each voxel's kept points, in the order of the cloud; zeros behind the last of them.
     inverse : int64 array [N] or [B, N], or None
         The row of each point's voxel; -1 for points that are dropped, and for padding.
     reductions : list of str
@@ -637,6 +639,12 @@ class VoxelizeSparseResult:
         """int64 array [B] or []: points of each cloud that no voxel has kept."""
 
     @property
+    def points(self) -> Any:
+        """
+        Array [M, P, F]: features of each voxel's kept points, then zeros; None where they were not asked for.
+        """
+
+    @property
     def inverse(self) -> Any:
         """
         int64 array [N] or [B, N]: the row of each point's voxel, or -1; None where it was not asked for.
@@ -649,7 +657,7 @@ class VoxelizeSparseResult:
     def __getitem__(self, reduction: str) -> Any:
         """The result [M, F] of one reduction."""
 
-def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = ('mean',), inverse: bool = False, max_points: int | None = None, max_voxels: int | None = None, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeSparseResult:
+def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = ('mean',), inverse: bool = False, point_lists: bool = False, max_points: int | None = None, max_voxels: int | None = None, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeSparseResult:
     """
     Put points into the occupied voxels of a grid.
 
@@ -672,6 +680,9 @@ def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Seque
         'sum', 'mean', 'min', 'max', 'first' or 'last'.
     inverse : bool
         Whether to say the voxel of each point.
+    point_lists : bool
+        Whether to list the points of each voxel; needs `max_points`. Of features: what a model is to see of a point has to be in
+        their columns, x, y and z too.
     max_points : int, optional
         Points that a voxel keeps: its first ones, in the order of the cloud. Counts and reductions are of those.
     max_voxels : int, optional
@@ -687,7 +698,7 @@ def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Seque
     -------
     VoxelizeSparseResult
         ``result.coords`` [M, 4], ``result.counts`` [M] and ``result['mean']`` [M, F] have a row for each occupied voxel, sorted
-        by cloud, x, y and z.
+        by cloud, x, y and z. ``result.points`` [M, P, F] with P = `max_points` are the features of their points.
 
     Raises
     ------

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/build.hpp"
@@ -52,10 +53,15 @@ class RowOutputs {
 
   /// [M], or [M, columns] where that is not 0.
   void* read(const Subject& subject, const Tensor& out, std::int64_t columns, DType dtype) {
+    return read(subject, out, columns >= 0 ? std::vector{columns} : std::vector<std::int64_t>{}, dtype);
+  }
+
+  /// [M, ...tail].
+  void* read(const Subject& subject, const Tensor& out, std::vector<std::int64_t> tail, DType dtype) {
     if (!out.given()) return nullptr;
     if (capacity_ < 0 && out.rank > 0) capacity_ = out.shape[0];
-    std::vector<std::int64_t> shape{std::max<std::int64_t>(capacity_, 0)};
-    if (columns >= 0) shape.push_back(columns);
+    std::vector<std::int64_t> shape = std::move(tail);
+    shape.insert(shape.begin(), std::max<std::int64_t>(capacity_, 0));
     inputs_.check_output(subject, out, shape);
     inputs_.check().dtype(subject, out, dtype);
     return out.data;
@@ -153,6 +159,13 @@ void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLi
     void* const data =
         rows.read(Subject("reductions", i, "", "out"), reduction.out, args.input.columns, args.input.features.dtype);
     if (data != nullptr) outputs.push_back({reduction.reduce, data, 0});
+  }
+  if (out.points.given()) {
+    inputs.check_has_features();
+    if (limits.max_points == kKeepAll) {
+      check.fail("max_points", "not given", "how many points the lists of a voxel have room for");
+    }
+    args.points = rows.read("points", out.points, {limits.max_points, args.input.columns}, args.input.features.dtype);
   }
   const SparseFeatures features{args.input.features, args.input.columns, outputs};
   if (!outputs.empty()) args.features = {&features, 1};

@@ -180,6 +180,42 @@ def test_which_points_and_voxels_are_kept() -> None:
     assert int(got.dropped) == 2
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("columns", [0, 1, 4, 7])
+@pytest.mark.parametrize(("max_points", "max_voxels"), [(1, None), (5, 40), (300, None)])
+def test_lists_the_points_of_each_voxel(dtype: str, columns: int, max_points: int, max_voxels: int | None) -> None:
+    grid = Grid((0.37, 0.1, 1.0), (-1.25, 0.0, -3.0), (7, 16, 9))
+    points, features = (np.stack(each) for each in zip(*(cloud(b, 800, grid, columns) for b in range(2)), strict=True))
+    features = features.astype(dtype)[..., ::-1]
+    limits = {"max_points": max_points, "max_voxels": max_voxels}
+    lengths = np.array([800, 350])
+    got = rc.voxelize_sparse(
+        points.astype("f"), features, **options(grid), reduce=(), point_lists=True, lengths=lengths, **limits
+    )
+    want = []
+    for b, length in enumerate(lengths):
+        for members in sparse(voxel_of(points[b, :length].astype("f"), grid), max_points, max_voxels).rows:
+            want.append(np.zeros((max_points, columns), dtype))
+            want[-1][: len(members)] = features[b][members]
+    assert_same_bits(got.points, np.array(want))
+    assert len(want) == len(got.counts) > 30
+
+
+def test_point_lists_take_the_points_themselves_and_need_a_limit() -> None:
+    points = np.array([[0.5, 0.5, 0.5], [0.75, 0.5, 0.5], [2.5, 0.5, 0.5]], "f")
+    got = rc.voxelize_sparse(points, **options(UNIT), reduce=(), point_lists=True, max_points=3)
+    assert got.points.tolist() == [[*points[:2].tolist(), [0.0] * 3], [points[2].tolist(), [0.0] * 3, [0.0] * 3]]
+    assert rc.voxelize_sparse(points, **options(UNIT), max_points=3).points is None
+    with pytest.raises(rc.InvalidArgument, match="voxelize_sparse: max_points is not given, expected how many points"):
+        rc.voxelize_sparse(points, **options(UNIT), point_lists=True)
+    with pytest.raises(rc.InvalidArgument, match="voxelize_sparse: max_points is -1, expected at least 1"):
+        rc.voxelize_sparse(points, **options(UNIT), point_lists=True, max_points=-1)
+    with pytest.raises(rc.OutOfMemory):
+        rc.voxelize_sparse(points, **options(UNIT), point_lists=True, max_points=2**62)
+    empty = rc.voxelize_sparse(points[:0], **options(UNIT), point_lists=True, max_points=2)
+    assert empty.points.shape == (0, 2, 3)
+
+
 def test_no_reduction_and_no_inverse() -> None:
     got = rc.voxelize_sparse(np.full((4, 3), 0.5), **options(UNIT), reduce=())
     assert (got.counts.tolist(), got.inverse, got.reductions) == ([4], None, [])

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/cpu/voxelize_keys.hpp"
@@ -72,7 +73,9 @@ class VoxelRows {
           if (args_.counts != nullptr) {
             std::copy(counts() + rows.first, counts() + rows.last, args_.counts + rows.first);
           }
-          reduce(tile_of(rows, points));
+          const Tile tile = tile_of(rows, points);
+          reduce(tile);
+          if (args_.points != nullptr) list_points(tile);
         });
       }
     });
@@ -106,6 +109,37 @@ class VoxelRows {
         const FeatureReducer<T, C> reduce(features.rows, features.columns, tile.voxels, memory());
         for (const VoxelOutput& output : features.outputs) reduce(tile, output);
       });
+    }
+  }
+
+  void list_points(const Tile& tile) const {
+    switch (size_of(args_.input.features.dtype)) {
+      case 2:
+        return list_points_as<std::uint16_t>(tile);
+      case 4:
+        return list_points_as<std::uint32_t>(tile);
+      default:
+        return list_points_as<std::uint64_t>(tile);
+    }
+  }
+
+  /// Features as they are, whatever their type.
+  template <class U>
+  void list_points_as(const Tile& tile) const {
+    const PointRows& features = args_.input.features;
+    const std::int64_t columns = args_.input.columns;
+    const std::int64_t pitch = args_.limits.max_points * columns;
+    const U* const from = static_cast<const U*>(features.data) + tile.cloud.base * features.batch;
+    U* const out = static_cast<U*>(args_.points) + tile.first_voxel * pitch;
+    const Scratch<std::int64_t> next(memory(), tile.voxels);  // where the voxel's next point goes
+    for (std::int64_t voxel = 0; voxel < tile.voxels; ++voxel) {
+      next[voxel] = voxel * pitch;
+      std::fill(out + voxel * pitch + tile.count[voxel] * columns, out + (voxel + 1) * pitch, U{0});
+    }
+    for (const std::uint64_t entry : tile.entries) {
+      const U* const row = from + tile.point(entry) * features.row;
+      U* const to = out + std::exchange(next[Tile::place(entry)], next[Tile::place(entry)] + columns);
+      for (std::int64_t f = 0; f < columns; ++f) to[f] = row[f * features.column];
     }
   }
 
