@@ -123,6 +123,8 @@ struct SparseResult {
   std::vector<nb::object> arrays;
   nb::object coords, counts, offsets, dropped, points, inverse;
 
+  [[nodiscard]] bool has(const nb::object& name) const { return contains(names, name); }
+
   [[nodiscard]] nb::object at(const std::string& name) const {
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) throw nb::key_error(name.c_str());
@@ -236,7 +238,9 @@ void bind_voxelize_sparse(nb::module_& m) {
       .def_ro("reductions", &SparseResult::names, for_getter(nb::sig("def reductions(self) -> list[str]")),
               "What was asked for.")
       .def("__getitem__", &SparseResult::at, nb::arg("reduction"),
-           nb::sig("def __getitem__(self, reduction: str) -> typing.Any"), "The result [M, F] of one reduction.");
+           nb::sig("def __getitem__(self, reduction: str) -> typing.Any"), "The result [M, F] of one reduction.")
+      .def("__contains__", &SparseResult::has, nb::arg("reduction"),
+           nb::sig("def __contains__(self, reduction: object) -> bool"), "Whether it was asked for.");
   m.def(kSparse, &voxelize_sparse_arrays, nb::arg("points"), nb::arg("features") = nb::none(), nb::kw_only(),
         nb::arg("voxel_m"), nb::arg("origin"), nb::arg("shape"), nb::arg("reduce") = nb::make_tuple("mean"),
         nb::arg("inverse") = false, nb::arg("point_lists") = false, nb::arg("max_points") = nb::none(),

@@ -542,7 +542,10 @@ class VoxelizeResult:
     def __getitem__(self, reduction: str) -> Any:
         """The result of one reduction."""
 
-def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', empty: float | dict[str, float] = 0.0, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeResult:
+    def __contains__(self, reduction: object) -> bool:
+        """Whether it was asked for."""
+
+def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', empty: float | dict[str, float] = 0.0, lengths: Any = None, offsets: Any = None, transform: Any = None, max_bytes: int | None = None) -> VoxelizeResult:
     """
     Put points into a dense grid of voxels.
 
@@ -574,6 +577,9 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
         With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
     transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
         T_grid_points: applied to the points first.
+    max_bytes : int, optional
+        On the CPU: bytes that the call may take, results and scratch together. Clouds are computed some at a time where all at
+        once would take more; the results are the same. `voxelize_plan_memory` says the bytes.
 
     Returns
     -------
@@ -587,9 +593,9 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
         Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
         those are clamped.
     NotImplementedError
-        On CUDA: a reduction of features.
+        On CUDA: a reduction of features, `max_bytes`.
     MemoryError
-        The grid does not fit.
+        The grid does not fit, or results and the largest cloud alone take more than `max_bytes`; nothing is computed then.
 
     Examples
     --------
@@ -598,6 +604,59 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
     >>> grid = rc.voxelize(points, voxel_m=1.0, origin=(0, 0, 0), shape=(2, 1, 3), reduce=("count", "mean"))
     >>> grid["count"][:, 0].tolist(), int(grid.dropped)
     ([[2, 0, 0], [0, 0, 1]], 1)
+    """
+
+class VoxelizeMemory:
+    """
+    Bytes that a call of `voxelize` takes.
+
+    Attributes
+    ----------
+    outputs : int
+        The results, `dropped` among them.
+    scratch : int
+        What the call takes besides, at most, without `max_bytes`.
+    least_scratch : int
+        That of the largest cloud alone.
+    """
+
+    @property
+    def outputs(self) -> int:
+        """The results, `dropped` among them."""
+
+    @property
+    def scratch(self) -> int:
+        """What the call takes besides, at most, without `max_bytes`."""
+
+    @property
+    def least_scratch(self) -> int:
+        """That of the largest cloud alone."""
+
+def voxelize_plan_memory(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeMemory:
+    """
+    The bytes that `voxelize` takes for these arguments, on the CPU. Nothing is computed.
+
+    Parameters
+    ----------
+    points, features, voxel_m, origin, shape, reduce, lengths, offsets, transform
+        As in `voxelize`.
+
+    Returns
+    -------
+    VoxelizeMemory
+        ``outputs + scratch`` is the most that a call takes; ``outputs + least_scratch`` is the least `max_bytes` that it takes.
+
+    Raises
+    ------
+    ValueError, NotImplementedError
+        As `voxelize`; arrays on CUDA.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> memory = rc.voxelize_plan_memory(np.zeros((8, 1000, 3), np.float32), voxel_m=0.1, origin=(0, 0, 0), shape=(64, 64, 32))
+    >>> memory.outputs, memory.least_scratch < memory.scratch
+    (4194368, True)
     """
 
 class VoxelizeSparseResult:
@@ -656,6 +715,9 @@ class VoxelizeSparseResult:
 
     def __getitem__(self, reduction: str) -> Any:
         """The result [M, F] of one reduction."""
+
+    def __contains__(self, reduction: object) -> bool:
+        """Whether it was asked for."""
 
 def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = ('mean',), inverse: bool = False, point_lists: bool = False, max_points: int | None = None, max_voxels: int | None = None, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeSparseResult:
     """

@@ -42,6 +42,39 @@ VoxelOutput read_output(const VoxelizeInputs& inputs, const Subject& subject, co
   return {voxels.reduce, voxels.out.data, voxels.empty};
 }
 
+VoxelizeScratch scratch_of(const VoxelizeArgs& args, const Context& ctx) {
+  VoxelizeScratch scratch;
+  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { scratch = cpu::voxelize_scratch<isa>(args, ctx); });
+  return scratch;
+}
+
+std::int64_t checked_limit(const VoxelizeInputs& inputs, std::int64_t max_scratch, const Context& ctx) {
+  if (inputs.device().kind == DeviceKind::cuda) {
+    inputs.check().unsupported("max_scratch", "given on CUDA", "none", "clouds are computed some at a time on the CPU");
+  }
+  const std::int64_t least = scratch_of(inputs.args(), ctx).one_cloud;
+  if (max_scratch >= least) return max_scratch;
+  throw OutOfMemory("voxelize: max_scratch is " + std::to_string(max_scratch) + " bytes, expected at least " +
+                    std::to_string(least) + ", which the largest cloud takes alone");
+}
+
+/// Saturated.
+std::int64_t output_bytes(const VoxelizeArgs& args, Reduce reduce) {
+  std::int64_t bytes = 1;
+  const auto times = [&](std::int64_t n) {
+    if (__builtin_mul_overflow(bytes, n, &bytes)) bytes = kNoMemoryLimit;
+  };
+  times(args.clouds);
+  times(args.rows());
+  times(reduce == Reduce::occupancy_bits ? args.bytes_z() : args.grid.shape[2]);
+  if (reduce == Reduce::count) times(sizeof(std::int32_t));
+  if (needs_features(reduce)) {
+    times(args.columns);
+    times(static_cast<std::int64_t>(size_of(args.features.dtype)));
+  }
+  return bytes;
+}
+
 /// Outputs of a row for each voxel; the first that is given says how many rows there are.
 class RowOutputs {
  public:
@@ -118,6 +151,11 @@ void bound(const Check& check, VoxelizeSparseArgs& args, const Context& ctx) {
 
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const Context& ctx) {
+  voxelize(clouds, grid, voxels, dropped, {}, ctx);
+}
+
+void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
+              const VoxelizeOptions& options, const Context& ctx) {
   const VoxelizeInputs inputs("voxelize", clouds, grid);
   VoxelizeArgs args = inputs.args();
   std::vector<VoxelOutput> outputs;
@@ -127,6 +165,7 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
   }
   args.outputs = outputs;
   args.dropped = inputs.numbers("dropped", dropped, inputs.leading());
+  if (options.max_scratch != kNoMemoryLimit) args.max_scratch = checked_limit(inputs, options.max_scratch, ctx);
   if (args.clouds == 0) return;
   if (inputs.device().kind == DeviceKind::cpu) {
     visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize<isa>(args, ctx); });
@@ -136,6 +175,22 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
   } else {
     no_cuda("voxelize");
   }
+}
+
+VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::span<const Reduce> reductions,
+                           const Context& ctx) {
+  const VoxelizeInputs inputs("voxelize", clouds, grid);
+  if (inputs.device().kind == DeviceKind::cuda) {
+    inputs.check().unsupported("points", "on CUDA", "on the CPU", "memory is planned for calls there alone");
+  }
+  const VoxelizeScratch scratch = scratch_of(inputs.args(), ctx);
+  VoxelizeMemory memory{8 * inputs.args().clouds, scratch.all, scratch.one_cloud};
+  for (Reduce reduce : reductions) {
+    if (needs_features(reduce)) inputs.check_has_features();
+    const std::int64_t bytes = output_bytes(inputs.args(), reduce);
+    if (__builtin_add_overflow(memory.outputs, bytes, &memory.outputs)) memory.outputs = kNoMemoryLimit;
+  }
+  return memory;
 }
 
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,

@@ -40,11 +40,12 @@ inline constexpr std::uint64_t kNoVoxel = ~std::uint64_t{0};
 
 class PointBins {
  public:
-  PointBins(const VoxelizeArgs& args, const Tiling& tiling, const Context& ctx)
+  PointBins(const VoxelizeArgs& args, CloudGroup group, const Tiling& tiling, const Context& ctx)
       : args_(args),
+        group_(group),
         tiling_(tiling),
-        chunks_(args, std::max<std::int64_t>(16 << 10, tiling.tiles), ctx),
-        bins_(scratch_memory(ctx), args.clouds * (tiling.tiles + 1)),
+        chunks_(args, group, std::max<std::int64_t>(16 << 10, tiling.tiles), ctx),
+        bins_(scratch_memory(ctx), (group.last - group.first) * (tiling.tiles + 1)),
         first_of_chunks_(scratch_memory(ctx), (chunks_.count() + 1) * tiling.tiles),
         keys_(scratch_memory(ctx), chunks_.points()),
         entries_(scratch_memory(ctx), chunks_.points()) {
@@ -53,7 +54,14 @@ class PointBins {
     chunks_.over([this](const Chunk& chunk) { sort(chunk); });
   }
 
-  /// The points in a tile, in their order: number in the cloud << kPlaceBits | place in the tile.
+  /// The scratch that so many clouds with so many points take, at most.
+  static std::int64_t scratch(std::int64_t clouds, std::int64_t points, const Tiling& tiling, const Context& ctx) {
+    const std::int64_t chunks = PointChunks::most_pieces(ctx) + clouds;
+    const std::int64_t counters = clouds * (tiling.tiles + 1) + (chunks + 1) * tiling.tiles;
+    return static_cast<std::int64_t>(sizeof(PointChunks::Cloud)) * (clouds + 1) + 8 * (counters + 2 * points);
+  }
+
+  /// The points in a tile of a cloud of the group, in their order: number in the cloud << kPlaceBits | place in the tile.
   [[nodiscard]] std::span<const std::uint64_t> tile(std::int64_t cloud, std::int64_t t) const {
     const std::int64_t* bin = &bins_[cloud * (tiling_.tiles + 1) + t];
     return {entries_.data() + bin[0], static_cast<std::size_t>(bin[1] - bin[0])};
@@ -88,7 +96,7 @@ class PointBins {
 
   /// Turns counts into places among the entries: by cloud, tile, and chunk.
   void sum_up() {
-    parallel_for(args_.clouds, 1, chunks_.threads(), [this](std::int64_t first, std::int64_t last) {
+    parallel_for(group_.last - group_.first, 1, chunks_.threads(), [this](std::int64_t first, std::int64_t last) {
       for (std::int64_t b = first; b < last; ++b) {
         std::int64_t next = chunks_[b].first_point;
         std::int64_t* bin = &bins_[b * (tiling_.tiles + 1)];
@@ -99,7 +107,7 @@ class PointBins {
           }
         }
         bin[tiling_.tiles] = next;
-        if (args_.dropped != nullptr) args_.dropped[b] = chunks_[b + 1].first_point - next;
+        if (args_.dropped != nullptr) args_.dropped[group_.first + b] = chunks_[b + 1].first_point - next;
       }
     });
   }
@@ -116,6 +124,7 @@ class PointBins {
   }
 
   const VoxelizeArgs& args_;
+  CloudGroup group_;
   const Tiling& tiling_;
   PointChunks chunks_;
   Scratch<std::int64_t> bins_;

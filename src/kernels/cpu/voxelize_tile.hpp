@@ -217,6 +217,12 @@ class FeatureReducer {
         first_(memory, std::is_same_v<T, C> ? 0 : voxels * columns),
         second_(memory, voxels * columns) {}
 
+  /// The scratch that one takes.
+  static std::int64_t scratch(std::int64_t columns, std::int64_t voxels) {
+    const std::int64_t accumulators = std::is_same_v<T, C> ? 1 : 2;
+    return voxels * static_cast<std::int64_t>(sizeof(std::uint32_t) + sizeof(C) * accumulators * columns);
+  }
+
   void operator()(const Tile& tile, const VoxelOutput& output) const {
     const auto with = [&](auto columns) {
       const TileScratch<C> scratch{first_.data(), second_.data(), left_.data()};
