@@ -1,4 +1,4 @@
-#include "robocache/voxelize.hpp"
+#include "robocache/voxelize_gradient.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
@@ -23,6 +23,7 @@ namespace robocache::python {
 namespace {
 
 const char* const kOp = "voxelize";
+const char* const kGradient = "voxelize_gradient";
 const char* const kPlan = "voxelize_plan_memory";
 
 struct VoxelizeResult {
@@ -147,6 +148,30 @@ VoxelizeResult voxelize_arrays(const nb::object& points, const nb::object& featu
   return result;
 }
 
+nb::object voxelize_gradient_arrays(const nb::object& points, const nb::object& features,
+                                    const std::vector<nb::object>& grad_out, const nb::object& voxel_m,
+                                    const nb::object& origin, const nb::object& shape, const nb::object& reduce,
+                                    const nb::object& lengths, const nb::object& offsets, const nb::object& transform) {
+  DenseCall made(kGradient, points, features, voxel_m, origin, shape, reduce, lengths, offsets, transform);
+  auto& [names, reductions, grid, call, clouds] = made;
+  if (grad_out.size() != names.size()) {
+    throw InvalidArgument(std::string(kGradient) + ": grad_out is " + std::to_string(grad_out.size()) +
+                          " arrays, expected one for each of " + std::to_string(names.size()) + " reductions");
+  }
+  std::vector<VoxelGradient> gradients;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    gradients.push_back({reductions[i], call.borrow_input("grad_out", grad_out[i])});
+  }
+  nb::object grad_features;
+  const Tensor out = call.make(clouds.features.sizes(), clouds.features.dtype, clouds.points.device, grad_features);
+  {
+    const nb::gil_scoped_release release;
+    voxelize_gradient(clouds, grid, gradients, out, {.stream = call.stream()});
+  }
+  call.hand_over(grad_features);
+  return grad_features;
+}
+
 }  // namespace
 
 void bind_voxelize(nb::module_& m) {
@@ -173,6 +198,10 @@ void bind_voxelize(nb::module_& m) {
         nb::arg("origin"), nb::arg("shape"), nb::arg("reduce") = "count", nb::arg("lengths") = nb::none(),
         nb::arg("offsets") = nb::none(), nb::arg("transform") = nb::none(), nb::sig(kVoxelizePlanMemorySignature),
         kVoxelizePlanMemoryDoc);
+  m.def(kGradient, &voxelize_gradient_arrays, nb::arg("points"), nb::arg("features"), nb::arg("grad_out"),
+        nb::kw_only(), nb::arg("voxel_m"), nb::arg("origin"), nb::arg("shape"), nb::arg("reduce"),
+        nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(), nb::arg("transform") = nb::none(),
+        nb::sig(kVoxelizeGradientSignature), kVoxelizeGradientDoc);
 }
 
 }  // namespace robocache::python

@@ -113,6 +113,52 @@ Examples
 (4194368, True)
 )doc";
 
+inline constexpr const char* kVoxelizeGradientSignature =
+    "def voxelize_gradient(points: typing.Any, features: typing.Any, grad_out: collections.abc.Sequence[typing.Any], "
+    "*, "
+    "voxel_m: float | collections.abc.Sequence[float], origin: collections.abc.Sequence[float], "
+    "shape: collections.abc.Sequence[int], reduce: str | collections.abc.Sequence[str], lengths: typing.Any = None, "
+    "offsets: typing.Any = None, transform: typing.Any = None) -> typing.Any";
+
+inline constexpr const char* kVoxelizeGradientDoc =
+    R"doc(The gradient of `voxelize` by its features, on the CPU.
+
+Each point reads the gradients of its voxel: all of it for 'sum', that over the count for 'mean', and for 'min', 'max', 'first'
+and 'last' where the point's feature is the result: of equal ones the first point's, as of NaN, which win. `robocache.torch` calls
+it for autograd.
+
+Parameters
+----------
+points, features, voxel_m, origin, shape, lengths, offsets, transform
+    As in `voxelize`.
+grad_out : sequence of arrays [X, Y, Z, F] or [B, X, Y, Z, F]
+    The gradient by each result, in the dtype of `features`; contiguous.
+reduce : str or sequence of str
+    The reduction of each: 'sum', 'mean', 'min', 'max', 'first' or 'last'.
+
+Returns
+-------
+array [N, F] or [B, N, F]
+    In the dtype of `features`; zeros for points in no voxel, and for padding. Terms of several reductions are added in their
+    order and rounded once: the same bits in every run and with any number of threads.
+
+Raises
+------
+ValueError
+    Shapes, dtypes, lengths and offsets out of range, a reduction without a gradient.
+NotImplementedError
+    Arrays on CUDA.
+
+Examples
+--------
+>>> import numpy as np, robocache as rc
+>>> points, features = np.array([[0.5, 0, 0], [0.7, 0, 0], [9, 0, 0]]), np.array([[1.0], [2.0], [3.0]])
+>>> grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (1, 1, 1)}
+>>> grad_out = np.ones((1, 1, 1, 1))
+>>> rc.voxelize_gradient(points, features, [grad_out, grad_out], **grid, reduce=("mean", "max")).tolist()
+[[0.5], [1.5], [0.0]]
+)doc";
+
 inline constexpr const char* kVoxelizeMemoryDoc = R"doc(Bytes that a call of `voxelize` takes.
 
 Attributes

@@ -92,7 +92,8 @@ std::int64_t cloud_count(const Clouds& clouds) {
 /// How many voxels there can be.
 std::int64_t most_voxels(const Clouds& clouds, std::optional<std::int64_t> max_voxels) {
   const std::int64_t points = point_count(clouds.points);
-  return max_voxels.value_or(0) > 0 ? std::min(points, product(cloud_count(clouds), *max_voxels)) : points;
+  const std::int64_t kept = max_voxels.value_or(kKeepAll);
+  return kept > 0 ? std::min(points, product(cloud_count(clouds), kept)) : points;
 }
 
 /// What each call has: offsets of the voxels of each cloud, and the points dropped.

@@ -21,6 +21,7 @@ from robocache._core import (
     transform_points,
     voxel_downsample,
     voxelize,
+    voxelize_gradient,
     voxelize_plan_memory,
     voxelize_sparse,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "transform_points",
     "voxel_downsample",
     "voxelize",
+    "voxelize_gradient",
     "voxelize_occupancy",
     "voxelize_plan_memory",
     "voxelize_pointcloud",

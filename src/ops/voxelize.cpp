@@ -9,6 +9,7 @@
 
 #include "core/build.hpp"
 #include "cuda/device_guard.hpp"
+#include "kernels/voxelize_gradient.hpp"
 #include "kernels/voxelize_sparse.hpp"
 #include "ops/clouds.hpp"
 #include "ops/voxelize_inputs.hpp"
@@ -191,6 +192,36 @@ VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::spa
     if (__builtin_add_overflow(memory.outputs, bytes, &memory.outputs)) memory.outputs = kNoMemoryLimit;
   }
   return memory;
+}
+
+void voxelize_gradient(const Clouds& clouds, const VoxelGrid& grid, std::span<const VoxelGradient> gradients,
+                       const Tensor& grad_features, const Context& ctx) {
+  const VoxelizeInputs inputs("voxelize_gradient", clouds, grid);
+  const Check& check = inputs.check();
+  if (inputs.device().kind == DeviceKind::cuda) {
+    check.unsupported("points", "on CUDA", "on the CPU", "voxelize has gradients there alone");
+  }
+  inputs.check_has_features();
+  VoxelizeGradientArgs args{.input = inputs.args(), .gradients = {}, .grad_features = grad_features.data};
+  std::vector<std::int64_t> shape = inputs.leading();
+  shape.insert(shape.end(), std::begin(grid.shape), std::end(grid.shape));
+  shape.push_back(args.input.columns);
+  std::vector<VoxelGradientInput> read;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const VoxelGradient& gradient = gradients[i];
+    if (!needs_features(gradient.reduce)) {
+      check.fail(Subject("gradients", i, "", "reduce"), name(gradient.reduce), "a reduction of features",
+                 "counts have no gradient");
+    }
+    const Subject subject("gradients", i, "", "grad_out");
+    inputs.check_output(subject, gradient.grad_out, shape);
+    check.dtype(subject, gradient.grad_out, args.input.features.dtype);
+    read.push_back({gradient.reduce, gradient.grad_out.data});
+  }
+  args.gradients = read;
+  inputs.check_output("grad_features", grad_features, clouds.features.sizes());
+  check.dtype("grad_features", grad_features, args.input.features.dtype);
+  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_gradient<isa>(args, ctx); });
 }
 
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
