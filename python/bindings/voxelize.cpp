@@ -159,6 +159,7 @@ nb::object voxelize_gradient_arrays(const nb::object& points, const nb::object& 
                           " arrays, expected one for each of " + std::to_string(names.size()) + " reductions");
   }
   std::vector<VoxelGradient> gradients;
+  gradients.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     gradients.push_back({reductions[i], call.borrow_input("grad_out", grad_out[i])});
   }

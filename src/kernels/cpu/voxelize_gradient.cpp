@@ -26,9 +26,14 @@ class TileGradient {
         columns_(args.input.columns),
         cells_(tiling.voxels * columns_),
         count_(memory, tiling.voxels),
-        best_(memory, cells_),
+        best_(memory, chosen_features(args) > 0 ? cells_ : 0),
         sum_(memory, columns_),
-        chosen_(memory, cells_ * std::ranges::count_if(args.gradients, takes_one, &VoxelGradientInput::reduce)) {}
+        chosen_(memory, tiling.voxels * chosen_features(args)) {}
+
+  /// For each voxel.
+  static std::int64_t chosen_features(const VoxelizeGradientArgs& args) {
+    return args.input.columns * std::ranges::count_if(args.gradients, takes_one, &VoxelGradientInput::reduce);
+  }
 
   void operator()(const Tile& tile) const {
     std::fill_n(count_.data(), tile.voxels, 0U);
@@ -110,8 +115,9 @@ class TileGradient {
 template <class T, class C>
 void gather_tiles(const VoxelizeGradientArgs& args, const Context& ctx) {
   const VoxelizeArgs& input = args.input;
-  constexpr std::int64_t bytes_per_value = sizeof(std::int64_t) + sizeof(C);
-  const Tiling tiling(input, static_cast<std::int64_t>(sizeof(std::uint32_t)) + bytes_per_value * input.columns);
+  const std::int64_t bytes_per_voxel = sizeof(std::uint32_t) + sizeof(C) * input.columns +
+                                       sizeof(std::int64_t) * TileGradient<T, C>::chosen_features(args);
+  const Tiling tiling(input, bytes_per_voxel);
   const PointBins bins(input, {0, input.clouds}, tiling, ctx);
   parallel_for(input.clouds * tiling.tiles, 4, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
     const TileGradient<T, C> gradient(args, tiling, scratch_memory(ctx));

@@ -39,9 +39,9 @@ class Counting final : public MemoryResource {
 struct MemoryScene {
   std::vector<std::int64_t> offsets{0, 30'000, 30'000, 31'000, 31'001, 60'000, 60'000, 60'500};
   VoxelGrid grid{{-1, -1, -1}, {0.05, 0.05, 0.05}, {40, 40, 40}};
-  std::vector<float> points = std::vector<float>(60'500 * 3);
-  std::vector<float> mean = std::vector<float>(7 * 64'000 * 3);
-  std::vector<std::int32_t> count = std::vector<std::int32_t>(7 * 64'000);
+  std::vector<float> points = std::vector<float>(std::size_t{60'500} * 3);
+  std::vector<float> mean = std::vector<float>(std::size_t{7} * 64'000 * 3);
+  std::vector<std::int32_t> count = std::vector<std::int32_t>(std::size_t{7} * 64'000);
   std::vector<std::int64_t> dropped = std::vector<std::int64_t>(7);
 
   MemoryScene() {
