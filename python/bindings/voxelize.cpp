@@ -106,7 +106,9 @@ struct DenseCall {
 std::int64_t max_scratch_of(const DenseCall& made, std::optional<std::int64_t> max_bytes) {
   if (!max_bytes.has_value()) return kNoMemoryLimit;
   const VoxelizeMemory memory = plan_memory(made.clouds, made.grid, made.reductions);
-  if (memory.least_scratch <= *max_bytes - memory.outputs) return *max_bytes - memory.outputs;
+  if (*max_bytes >= memory.outputs && *max_bytes - memory.outputs >= memory.least_scratch) {
+    return *max_bytes - memory.outputs;
+  }
   throw OutOfMemory("voxelize: max_bytes is " + std::to_string(*max_bytes) + ", expected at least " +
                     std::to_string(memory.outputs) + " for the results and " + std::to_string(memory.least_scratch) +
                     " for what the largest cloud takes alone");
