@@ -96,6 +96,7 @@ class RankedVoxels {
       body(unpack(tile, entries.data()));
     });
     if (rows_.args().coords != nullptr) write_coords();
+    if (rows_.args().inverse != nullptr) write_inverse();
   }
 
  private:
@@ -203,8 +204,6 @@ class RankedVoxels {
   /// The points of a tile, and how many each row has.
   std::span<const std::uint64_t> unpack(std::int64_t t, std::uint64_t* entries) const {
     const RowTile& tile = rows_.tiles()[static_cast<std::size_t>(t)];
-    std::int64_t* const inverse = rows_.args().inverse;
-    const std::int64_t first_of_inverse = rows_.first_of_inverse(tile.cloud);
     std::uint32_t* const counts = rows_.counts() + tile.first;
     std::fill_n(counts, tile.last - tile.first, 0);
     std::uint64_t* next = entries;
@@ -215,7 +214,6 @@ class RankedVoxels {
         const std::uint32_t place = point >> kBits;
         *next++ = static_cast<std::uint64_t>(number) << kPlaceBits | place;
         ++counts[place];
-        if (inverse != nullptr) inverse[first_of_inverse + number] = tile.first + place;
       }
     }
     return {entries, next};
@@ -224,6 +222,15 @@ class RankedVoxels {
   void write_coords() const {
     voxels_.each(rows_.chunks().threads(), [this](std::uint32_t key, std::uint32_t row) {
       if (key < keys_) rows_.write_coords(row, key / cells_, key);
+    });
+  }
+
+  void write_inverse() const {
+    const PointChunks& chunks = rows_.chunks();
+    chunks.over([&, count = rows_.count()](const Chunk& chunk) {
+      const std::uint32_t* const row = key_of_.data() + chunks[chunk.cloud].first_point;
+      std::int64_t* const to = rows_.args().inverse + rows_.first_of_inverse(chunk.cloud);
+      for (std::int64_t n = chunk.begin; n < chunk.end; ++n) to[n] = row[n] < count ? std::int64_t{row[n]} : -1;
     });
   }
 
