@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "kernels/cpu/voxelize_block.hpp"
 #include "kernels/cpu/voxelize_chunks.hpp"
 
 // Points sorted by the tile of their voxel, in their own order within a tile.
@@ -75,20 +76,20 @@ class PointBins {
     std::int64_t* const found = counters(chunk.number);
     std::fill_n(found, tiling_.tiles, 0);
     std::uint64_t* const keys = keys_.data() + chunks_[chunk.cloud].first_point;
-    const std::int64_t low_rows = (std::int64_t{1} << tiling_.shift) - 1;
+    const auto low_rows = (std::uint64_t{1} << tiling_.shift) - 1;
+    const auto z = static_cast<std::uint64_t>(tiling_.z);
     chunks_.visit_blocks(chunk, [&]<class C>() {
-      return [=, shift = tiling_.shift, z = tiling_.z, axes = args_.axes<C>()](std::int64_t first,
-                                                                               const PointBlock<C>& block) {
+      return [=, shift = tiling_.shift, axes = args_.axes<C>()](std::int64_t first, const PointBlock<C>& block) {
+        const BlockVoxels<C> at(block, axes, {0, 0, 0});
+        const auto rows_x = static_cast<std::uint64_t>(axes.rows_x);
+        std::uint64_t* const to = keys + first;
         for (std::int64_t i = 0; i < block.count; ++i) {
-          const VoxelPlace at = axes.place(block.at(i));
-          std::uint64_t key = kNoVoxel;
-          if (at.row >= 0) {
-            const std::int64_t tile = at.row >> shift;
-            key = static_cast<std::uint64_t>(tile) << kPlaceBits |
-                  static_cast<std::uint64_t>((at.row & low_rows) * z + at.z);
-            ++found[tile];
-          }
-          keys[first + i] = key;
+          const std::uint64_t row = static_cast<std::uint64_t>(at.x[i]) * rows_x + static_cast<std::uint64_t>(at.y[i]);
+          const std::uint64_t place = (row & low_rows) * z + static_cast<std::uint64_t>(at.z[i]);
+          to[i] = at.inside(i) ? row >> shift << kPlaceBits | place : kNoVoxel;
+        }
+        for (std::int64_t i = 0; i < block.count; ++i) {
+          if (to[i] != kNoVoxel) ++found[to[i] >> kPlaceBits];
         }
       };
     });
