@@ -303,3 +303,12 @@ def test_a_result_says_which_reductions_it_has() -> None:
         assert "mean" in result
         assert "count" not in result
         assert 3 not in result
+
+
+def test_memory_is_planned_on_the_cpu_alone(cuda: Home) -> None:
+    points = cuda.array([[0.5, 0.5, 0.5]])
+    grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (1, 1, 1)}
+    with pytest.raises(NotImplementedError, match="voxelize: points is on CUDA, expected on the CPU; memory is"):
+        rc.voxelize_plan_memory(points, **grid)
+    with pytest.raises(NotImplementedError, match="voxelize: points is on CUDA, expected on the CPU; memory is"):
+        rc.voxelize(points, **grid, max_bytes=2**20)
