@@ -86,63 +86,30 @@ class DenseCall {
         tiling_(args, static_cast<std::int64_t>(sizeof(std::uint32_t) + sizeof(C) * args.columns)) {}
 
   void run() const {
-    for (CloudGroup group{0, 0}; group.first < args_.clouds; group.first = group.last) {
-      group.last = end_of_group(group.first);
-      reduce_tiles(group);
-    }
+    each_tile(
+        args_, tiling_, ctx_,
+        [this](std::int64_t clouds, std::int64_t points) { return scratch(clouds, points) <= args_.max_scratch; },
+        [this] { return Reducer<T, C>(args_, tiling_, scratch_memory(ctx_)); });
   }
 
   /// In the groups that run() makes without a limit, and with the largest cloud alone.
   [[nodiscard]] VoxelizeScratch scratch() const {
     VoxelizeScratch most;
-    for (CloudGroup group{0, 0}; group.first < args_.clouds; group.first = group.last) {
-      group.last = end_of_group(group.first);
-      std::int64_t points = 0;
-      for (std::int64_t b = group.first; b < group.last; ++b) {
-        const CloudRange range = cloud_range(args_, b);
-        points += range.end - range.begin;
-        most.one_cloud = std::max(most.one_cloud, scratch(1, range.end - range.begin));
-      }
-      most.all = std::max(most.all, scratch(group.last - group.first, points));
+    for (std::int64_t b = 0; b < args_.clouds; ++b) {
+      const CloudRange range = cloud_range(args_, b);
+      most.one_cloud = std::max(most.one_cloud, scratch(1, range.end - range.begin));
     }
+    each_group(
+        args_, tiling_, [](std::int64_t, std::int64_t) { return true; },
+        [&](CloudGroup group, std::int64_t points) {
+          most.all = std::max(most.all, scratch(group.last - group.first, points));
+        });
     return most;
   }
 
  private:
   [[nodiscard]] std::int64_t scratch(std::int64_t clouds, std::int64_t points) const {
     return PointBins::scratch(clouds, points, tiling_, ctx_) + workers(ctx_) * Reducer<T, C>::scratch(args_, tiling_);
-  }
-
-  /// One cloud, and as many more as the limit on scratch allows. Counters for each cloud and tile take no more memory than
-  /// this: of tiny clouds in a large grid there would be far more of them than points.
-  [[nodiscard]] std::int64_t end_of_group(std::int64_t first) const {
-    constexpr std::int64_t most_counters = 4 << 20;
-    std::int64_t points = 0;
-    for (std::int64_t last = first; last < args_.clouds; ++last) {
-      const CloudRange range = cloud_range(args_, last);
-      points += range.end - range.begin;
-      const std::int64_t clouds = last + 1 - first;
-      const bool fits = clouds * tiling_.tiles <= most_counters && scratch(clouds, points) <= args_.max_scratch;
-      if (clouds > 1 && !fits) return last;
-    }
-    return args_.clouds;
-  }
-
-  void reduce_tiles(CloudGroup group) const {
-    const PointBins bins(args_, group, tiling_, ctx_);
-    const std::int64_t tiles = (group.last - group.first) * tiling_.tiles;
-    parallel_for(tiles, 4, ctx_.threads, [&](std::int64_t begin, std::int64_t end) {
-      const Reducer<T, C> reduce(args_, tiling_, scratch_memory(ctx_));
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t cloud = group.first + i / tiling_.tiles;
-        const std::int64_t t = i % tiling_.tiles;
-        Tile tile{.cloud = cloud_range(args_, cloud),
-                  .entries = bins.tile(cloud - group.first, t),
-                  .first_voxel = (cloud * tiling_.rows + tiling_.first_row(t)) * tiling_.z,
-                  .voxels = tiling_.rows_of(t) * tiling_.z};
-        reduce(tile);
-      }
-    });
   }
 
   const VoxelizeArgs& args_;

@@ -34,6 +34,28 @@ struct Tiling {
   }
 };
 
+/// body(CloudGroup) for all clouds, in groups of one cloud or of as many as fits(clouds, their points) allows. Counters for each
+/// cloud and tile take no more memory than this: of tiny clouds in a large grid there would be far more of them than points.
+template <class Fits, class F>
+void each_group(const VoxelizeArgs& args, const Tiling& tiling, const Fits& fits, const F& body) {
+  constexpr std::int64_t most_counters = 4 << 20;
+  CloudGroup group{0, 0};
+  std::int64_t points = 0;
+  for (std::int64_t b = 0; b < args.clouds; ++b) {
+    const CloudRange range = cloud_range(args, b);
+    const std::int64_t more = points + range.end - range.begin;
+    const std::int64_t clouds = b + 1 - group.first;
+    if (clouds > 1 && !(clouds * tiling.tiles <= most_counters && fits(clouds, more))) {
+      body(group, points);
+      group.first = b;
+      points = 0;
+    }
+    group.last = b + 1;
+    points += range.end - range.begin;
+  }
+  if (group.last > group.first) body(group, points);
+}
+
 /// A voxel's place in its tile, below what else is said of a point: its tile, or its number in the cloud.
 inline constexpr int kPlaceBits = 24;
 inline constexpr std::uint64_t kPlaceMask = (std::uint64_t{1} << kPlaceBits) - 1;

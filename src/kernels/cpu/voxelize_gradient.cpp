@@ -118,18 +118,9 @@ void gather_tiles(const VoxelizeGradientArgs& args, const Context& ctx) {
   const std::int64_t bytes_per_voxel = sizeof(std::uint32_t) + sizeof(C) * input.columns +
                                        sizeof(std::int64_t) * TileGradient<T, C>::chosen_features(args);
   const Tiling tiling(input, bytes_per_voxel);
-  const PointBins bins(input, {0, input.clouds}, tiling, ctx);
-  parallel_for(input.clouds * tiling.tiles, 4, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
-    const TileGradient<T, C> gradient(args, tiling, scratch_memory(ctx));
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t cloud = i / tiling.tiles;
-      const std::int64_t t = i % tiling.tiles;
-      gradient({.cloud = cloud_range(input, cloud),
-                .entries = bins.tile(cloud, t),
-                .first_voxel = (cloud * tiling.rows + tiling.first_row(t)) * tiling.z,
-                .voxels = tiling.rows_of(t) * tiling.z});
-    }
-  });
+  each_tile(
+      input, tiling, ctx, [](std::int64_t, std::int64_t) { return true; },
+      [&] { return TileGradient<T, C>(args, tiling, scratch_memory(ctx)); });
 }
 
 void voxelize_gradient(const VoxelizeGradientArgs& args, const Context& ctx) {

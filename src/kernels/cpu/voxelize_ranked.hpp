@@ -128,7 +128,8 @@ class RankedVoxels {
     const auto count = static_cast<std::int64_t>(tiles.size());
     const Scratch<std::uint32_t> tile_of(rows_.memory(), rows_.count() + 1);
     const Scratch<std::uint32_t> first_of(rows_.memory(), count + 1);
-    parallel_for(count, 8, rows_.chunks().threads(), [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t grain = 1 + (count << 16) / (rows_.count() + 1);  // some ten thousand rows
+    parallel_for(count, grain, rows_.chunks().threads(), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         const RowTile& tile = tiles[static_cast<std::size_t>(t)];
         std::fill(tile_of.data() + tile.first, tile_of.data() + tile.last, static_cast<std::uint32_t>(t));
