@@ -247,6 +247,9 @@ void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLi
     if (data != nullptr) outputs.push_back({reduction.reduce, data, 0});
   }
   if (out.points.given()) {
+    if (inputs.device().kind == DeviceKind::cuda) {
+      check.unsupported("points", "given on CUDA", "none", "the points of voxels are listed on the CPU alone");
+    }
     inputs.check_has_features();
     if (limits.max_points == kKeepAll) {
       check.fail("max_points", "not given", "how many points the lists of a voxel have room for");
