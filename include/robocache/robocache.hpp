@@ -12,4 +12,5 @@
 #include <robocache/point_operators.hpp>
 #include <robocache/tensor.hpp>
 #include <robocache/voxelize.hpp>
+#include <robocache/voxelize_gradient.hpp>
 #include <robocache/voxelize_sparse.hpp>

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -60,15 +61,36 @@ struct Voxels {
   double empty = 0;  ///< written to voxels without points; not for count and occupancy
 };
 
+inline constexpr std::int64_t kNoMemoryLimit = std::numeric_limits<std::int64_t>::max();
+
+/// How voxelize runs.
+struct VoxelizeOptions {
+  std::int64_t max_scratch =
+      kNoMemoryLimit;  ///< bytes: on the CPU clouds are computed some at a time where all would take more
+};
+
 /// Puts points into a grid of voxels. The same bits in every run, on every device and with any number of threads.
 /// Outputs must overlap neither inputs nor each other. A count wraps beyond 2^31 - 1. On CUDA the aligned 4-byte words that
 /// hold occupancy_bits are rewritten; what else is in them keeps its value.
 ///   dropped  [B], or [] for a single cloud; i64: points of the cloud that are in no voxel; may be not given
-/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 16 bytes a
-/// point, and for each thread that of a tile (half a MiB, more where a row along z is longer).
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch on the CPU,
+/// of which plan_memory says how much.
 /// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on CUDA
-/// all but count and occupancy), OutOfMemory.
+/// all but count and occupancy, and a limit on scratch), OutOfMemory (also where one cloud takes more than the limit).
+void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
+              const VoxelizeOptions& options, const Context& ctx = {});
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const Context& ctx = {});
+
+/// Bytes that a call of voxelize needs.
+struct VoxelizeMemory {
+  std::int64_t outputs = 0;        ///< the results, `dropped` among them
+  std::int64_t scratch = 0;        ///< at most, without a limit
+  std::int64_t least_scratch = 0;  ///< the least limit: the largest cloud alone
+};
+
+/// Of the clouds as they are: lengths and offsets are read. Throws as voxelize; Unsupported on CUDA.
+[[nodiscard]] VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid,
+                                         std::span<const Reduce> reductions, const Context& ctx = {});
 
 }  // namespace robocache

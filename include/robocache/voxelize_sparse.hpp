@@ -28,6 +28,8 @@ struct SparseVoxels {
   Tensor coords{};                                ///< [M, 4] i32: cloud, x, y, z
   Tensor counts{};                                ///< [M] i32: kept points
   std::span<const SparseReduction> reductions{};  ///< of the kept points
+  Tensor
+      points{};  ///< [M, P, F], as features, with P = max_points: those of the kept points in their order, then zeros
   Tensor inverse{};  ///< i64, as points without their last axis: the row of the point's voxel;
                      ///< -1 for points that are dropped, and for padding
   Tensor offsets{};  ///< [B + 1] i64: cloud b has voxels offsets[b] to offsets[b + 1]
@@ -36,8 +38,8 @@ struct SparseVoxels {
 
 /// Puts points into the occupied voxels of a grid: memory goes with the points, not with the grid. The same bits in every
 /// run and with any number of threads. Outputs must overlap neither inputs nor each other.
-/// Runs on points.device, the CPU as yet; takes scratch: 16 bytes a point (32 where a voxel's number and a point's do not
-/// fit into 64 bits), 28 a voxel, and half a MiB for each thread.
+/// Runs on points.device, the CPU as yet; takes scratch: 8 to 32 bytes a point, 8 to 28 a voxel, and half a MiB
+/// for each thread.
 /// Throws InvalidArgument (shape, dtype, device, limits, lengths and offsets out of range), Unsupported (dtype, CUDA),
 /// OutOfMemory.
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,

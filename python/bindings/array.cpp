@@ -127,8 +127,8 @@ void refuse_gradients(nb::handle array, std::string_view op, const Subject& subj
   if (!nb::cast<bool>(array.attr(requires_grad))) return;
   if (!nb::cast<bool>(nb::module_::import_("torch").attr("is_grad_enabled")())) return;
   throw Unsupported(std::string(op) + ": " + subject.text() +
-                    " is a tensor that requires grad, expected one without; robocache.torch has gradients of align and "
-                    "resample, else use .detach() or torch.no_grad()");
+                    " is a tensor that requires grad, expected one without; robocache.torch has gradients of align, "
+                    "resample and voxelize, else use .detach() or torch.no_grad()");
 }
 
 /// For torch: the sign bit is not in the memory that DLPack shows.

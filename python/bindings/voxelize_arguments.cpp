@@ -84,6 +84,11 @@ std::vector<std::string> reduction_names(const char* op, const nb::object& reduc
   return names;
 }
 
+bool contains(const std::vector<std::string>& names, nb::handle name) {
+  std::string text;
+  return is_text(name) && nb::try_cast(name, text) && std::ranges::find(names, text) != names.end();
+}
+
 ConstTensor or_points(const char* op, const ConstTensor& features, const Clouds& clouds) {
   if (features.given()) return features;
   if (!clouds.transform.given()) return clouds.points;

@@ -34,6 +34,9 @@ Reduce to_reduce(const char* op, std::string_view text);
 /// One name, or a sequence of them, maybe of none; all known.
 std::vector<std::string> reduction_names(const char* op, const nb::object& reduce);
 
+/// `name in names`, for any object.
+bool contains(const std::vector<std::string>& names, nb::handle name);
+
 /// Features to reduce: `features`, or the points where those are None and nothing is said against it.
 ConstTensor or_points(const char* op, const ConstTensor& features, const Clouds& clouds);
 

@@ -8,7 +8,7 @@ inline constexpr const char* kVoxelizeSignature =
     "voxel_m: float | collections.abc.Sequence[float], origin: collections.abc.Sequence[float], "
     "shape: collections.abc.Sequence[int], reduce: str | collections.abc.Sequence[str] = 'count', "
     "empty: float | dict[str, float] = 0.0, lengths: typing.Any = None, offsets: typing.Any = None, "
-    "transform: typing.Any = None) -> VoxelizeResult";
+    "transform: typing.Any = None, max_bytes: int | None = None) -> VoxelizeResult";
 
 inline constexpr const char* kVoxelizeDoc =
     R"doc(Put points into a dense grid of voxels.
@@ -41,6 +41,9 @@ offsets : int array [B+1], optional
     With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
 transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
     T_grid_points: applied to the points first.
+max_bytes : int, optional
+    On the CPU: bytes that the call may take, results and scratch together. Clouds are computed some at a time where all at
+    once would take more; the results are the same. `voxelize_plan_memory` says the bytes.
 
 Returns
 -------
@@ -54,9 +57,9 @@ ValueError
     Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
     those are clamped.
 NotImplementedError
-    On CUDA: a reduction of features.
+    On CUDA: a reduction of features, `max_bytes`.
 MemoryError
-    The grid does not fit.
+    The grid does not fit, or results and the largest cloud alone take more than `max_bytes`; nothing is computed then.
 
 Examples
 --------
@@ -77,5 +80,94 @@ dropped : int64 array [B] or []
     Points of each cloud that are in no voxel.
 reductions : list of str
     What was asked for; ``result[name]`` is one of them.)doc";
+
+inline constexpr const char* kVoxelizePlanMemorySignature =
+    "def voxelize_plan_memory(points: typing.Any, features: typing.Any = None, *, "
+    "voxel_m: float | collections.abc.Sequence[float], origin: collections.abc.Sequence[float], "
+    "shape: collections.abc.Sequence[int], reduce: str | collections.abc.Sequence[str] = 'count', "
+    "lengths: typing.Any = None, offsets: typing.Any = None, transform: typing.Any = None) -> VoxelizeMemory";
+
+inline constexpr const char* kVoxelizePlanMemoryDoc =
+    R"doc(The bytes that `voxelize` takes for these arguments, on the CPU. Nothing is computed.
+
+Parameters
+----------
+points, features, voxel_m, origin, shape, reduce, lengths, offsets, transform
+    As in `voxelize`.
+
+Returns
+-------
+VoxelizeMemory
+    ``outputs + scratch`` is the most that a call takes; ``outputs + least_scratch`` is the least `max_bytes` that it takes.
+
+Raises
+------
+ValueError, NotImplementedError
+    As `voxelize`; arrays on CUDA.
+
+Examples
+--------
+>>> import numpy as np, robocache as rc
+>>> memory = rc.voxelize_plan_memory(np.zeros((8, 1000, 3), np.float32), voxel_m=0.1, origin=(0, 0, 0), shape=(64, 64, 32))
+>>> memory.outputs, memory.least_scratch < memory.scratch
+(4194368, True)
+)doc";
+
+inline constexpr const char* kVoxelizeGradientSignature =
+    "def voxelize_gradient(points: typing.Any, features: typing.Any, grad_out: collections.abc.Sequence[typing.Any], "
+    "*, "
+    "voxel_m: float | collections.abc.Sequence[float], origin: collections.abc.Sequence[float], "
+    "shape: collections.abc.Sequence[int], reduce: str | collections.abc.Sequence[str], lengths: typing.Any = None, "
+    "offsets: typing.Any = None, transform: typing.Any = None) -> typing.Any";
+
+inline constexpr const char* kVoxelizeGradientDoc =
+    R"doc(The gradient of `voxelize` by its features, on the CPU.
+
+Each point reads the gradients of its voxel: all of it for 'sum', that over the count for 'mean', and for 'min', 'max', 'first'
+and 'last' where the point's feature is the result: of equal ones the first point's, as of NaN, which win. `robocache.torch` calls
+it for autograd.
+
+Parameters
+----------
+points, features, voxel_m, origin, shape, lengths, offsets, transform
+    As in `voxelize`.
+grad_out : sequence of arrays [X, Y, Z, F] or [B, X, Y, Z, F]
+    The gradient by each result, in the dtype of `features`; contiguous.
+reduce : str or sequence of str
+    The reduction of each: 'sum', 'mean', 'min', 'max', 'first' or 'last'.
+
+Returns
+-------
+array [N, F] or [B, N, F]
+    In the dtype of `features`; zeros for points in no voxel, and for padding. Terms of several reductions are added in their
+    order and rounded once: the same bits in every run and with any number of threads.
+
+Raises
+------
+ValueError
+    Shapes, dtypes, lengths and offsets out of range, a reduction without a gradient.
+NotImplementedError
+    Arrays on CUDA.
+
+Examples
+--------
+>>> import numpy as np, robocache as rc
+>>> points, features = np.array([[0.5, 0, 0], [0.7, 0, 0], [9, 0, 0]]), np.array([[1.0], [2.0], [3.0]])
+>>> grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (1, 1, 1)}
+>>> grad_out = np.ones((1, 1, 1, 1))
+>>> rc.voxelize_gradient(points, features, [grad_out, grad_out], **grid, reduce=("mean", "max")).tolist()
+[[0.5], [1.5], [0.0]]
+)doc";
+
+inline constexpr const char* kVoxelizeMemoryDoc = R"doc(Bytes that a call of `voxelize` takes.
+
+Attributes
+----------
+outputs : int
+    The results, `dropped` among them.
+scratch : int
+    What the call takes besides, at most, without `max_bytes`.
+least_scratch : int
+    That of the largest cloud alone.)doc";
 
 }  // namespace robocache::python

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <initializer_list>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,24 +26,41 @@ namespace {
 const char* const kSparse = "voxelize_sparse";
 const char* const kDownsample = "voxel_downsample";
 
+/// Both at least 0; where the product is too large, more than any memory has.
+std::int64_t product(std::int64_t a, std::int64_t b) {
+  std::int64_t all = 0;
+  return __builtin_mul_overflow(a, b, &all) ? std::numeric_limits<std::int64_t>::max() : all;
+}
+
 /// Rows of a result whose number is known only when they are written: room for as many as there can be, of which the
 /// array gets its own copy.
 class Rows {
  public:
   Rows(std::int64_t capacity, std::int64_t columns, DType dtype)
-      : row_bytes_(static_cast<std::size_t>(columns) * size_of(dtype)),
+      : row_bytes_(static_cast<std::size_t>(product(columns, static_cast<std::int64_t>(size_of(dtype))))),
         columns_(columns),
-        buffer_(host_memory(), static_cast<std::size_t>(capacity) * row_bytes_),
+        buffer_(host_memory(), static_cast<std::size_t>(product(capacity, static_cast<std::int64_t>(row_bytes_)))),
         view_(buffer_.data(), dtype, {capacity, columns}) {}
 
   [[nodiscard]] const Tensor& view() const { return view_; }
+  /// The same with the columns as several axes.
+  [[nodiscard]] Tensor view(std::initializer_list<std::int64_t> shape) const {
+    return {buffer_.data(), view_.dtype, shape};
+  }
   /// Without columns.
   [[nodiscard]] Tensor flat() const { return {buffer_.data(), view_.dtype, {view_.shape[0]}}; }
 
   [[nodiscard]] nb::object array(const PointsCall& call, std::int64_t rows, bool flat = false) const {
-    const std::int64_t shape[] = {rows, columns_};
+    std::vector<std::int64_t> shape{rows};
+    if (!flat) shape.push_back(columns_);
+    return array(call, shape);
+  }
+
+  /// `shape` begins with the rows.
+  [[nodiscard]] nb::object array(const PointsCall& call, const std::vector<std::int64_t>& shape) const {
+    const std::int64_t rows = shape[0];
     nb::object array;
-    const Tensor out = call.make({shape, flat ? 1U : 2U}, view_.dtype, Device{}, array);
+    const Tensor out = call.make(shape, view_.dtype, Device{}, array);
     if (row_bytes_ > 0 && rows > 0) std::memcpy(out.data, buffer_.data(), static_cast<std::size_t>(rows) * row_bytes_);
     call.hand_over(array);
     return array;
@@ -65,18 +84,27 @@ std::int64_t point_count(const ConstTensor& points) {
   return count;
 }
 
+std::int64_t cloud_count(const Clouds& clouds) {
+  if (!clouds.offsets.given()) return clouds.points.rank == 3 ? clouds.points.shape[0] : 1;
+  return clouds.offsets.rank > 0 ? std::max<std::int64_t>(clouds.offsets.shape[0] - 1, 0) : 0;
+}
+
+/// How many voxels there can be.
+std::int64_t most_voxels(const Clouds& clouds, std::optional<std::int64_t> max_voxels) {
+  const std::int64_t points = point_count(clouds.points);
+  const std::int64_t kept = max_voxels.value_or(kKeepAll);
+  return kept > 0 ? std::min(points, product(cloud_count(clouds), kept)) : points;
+}
+
 /// What each call has: offsets of the voxels of each cloud, and the points dropped.
 struct Totals {
   nb::object offsets, dropped;
   Tensor offsets_view, dropped_view;
 
   Totals(const PointsCall& call, const Clouds& clouds) {
-    const bool packed = clouds.offsets.given();
-    const std::int64_t packed_clouds = packed && clouds.offsets.rank > 0 ? clouds.offsets.shape[0] - 1 : 0;
-    const std::int64_t padded_clouds = clouds.points.rank == 3 ? clouds.points.shape[0] : 1;
-    const std::int64_t batch = packed ? std::max<std::int64_t>(packed_clouds, 0) : padded_clouds;
+    const std::int64_t batch = cloud_count(clouds);
     const std::int64_t ends[] = {batch + 1};
-    const std::size_t axes = packed || clouds.points.rank == 3 ? 1 : 0;
+    const std::size_t axes = clouds.offsets.given() || clouds.points.rank == 3 ? 1 : 0;
     offsets_view = call.make(ends, DType::i64, clouds.points.device, offsets);
     dropped_view = call.make({&batch, axes}, DType::i64, clouds.points.device, dropped);
   }
@@ -94,7 +122,9 @@ struct Totals {
 struct SparseResult {
   std::vector<std::string> names;
   std::vector<nb::object> arrays;
-  nb::object coords, counts, offsets, dropped, inverse;
+  nb::object coords, counts, offsets, dropped, points, inverse;
+
+  [[nodiscard]] bool has(const nb::object& name) const { return contains(names, name); }
 
   [[nodiscard]] nb::object at(const std::string& name) const {
     const auto found = std::ranges::find(names, name);
@@ -105,7 +135,7 @@ struct SparseResult {
 
 SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& features, const nb::object& voxel_m,
                                     const nb::object& origin, const nb::object& shape, const nb::object& reduce,
-                                    bool inverse, std::optional<std::int64_t> max_points,
+                                    bool inverse, bool point_lists, std::optional<std::int64_t> max_points,
                                     std::optional<std::int64_t> max_voxels, const nb::object& lengths,
                                     const nb::object& offsets, const nb::object& transform) {
   SparseResult result;
@@ -113,8 +143,8 @@ SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& 
   const VoxelGrid grid = to_grid(kSparse, voxel_m, origin, shape);
   PointsCall call(kSparse, points);
   Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, transform);
-  if (!result.names.empty()) clouds.features = or_points(kSparse, clouds.features, clouds);
-  const std::int64_t capacity = point_count(clouds.points);
+  if (!result.names.empty() || point_lists) clouds.features = or_points(kSparse, clouds.features, clouds);
+  const std::int64_t capacity = most_voxels(clouds, max_voxels);
   const Rows coords(capacity, 4, DType::i32);
   const Rows counts(capacity, 1, DType::i32);
   std::deque<Rows> rows;
@@ -123,6 +153,9 @@ SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& 
     rows.emplace_back(capacity, columns_of(clouds.features), clouds.features.dtype);
     reductions.push_back({to_reduce(kSparse, name), rows.back().view()});
   }
+  const std::int64_t columns = columns_of(clouds.features);
+  const std::int64_t listed = point_lists ? std::max<std::int64_t>(max_points.value_or(0), 0) : 0;
+  const Rows lists(listed > 0 ? capacity : 0, product(listed, columns), clouds.features.dtype);
   Totals totals(call, clouds);
   Tensor inverse_view;
   if (inverse) {
@@ -133,12 +166,19 @@ SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& 
   {
     const nb::gil_scoped_release release;
     voxelize_sparse(clouds, grid, {max_points.value_or(kKeepAll), max_voxels.value_or(kKeepAll)},
-                    {coords.view(), counts.flat(), reductions, inverse_view, totals.offsets_view, totals.dropped_view});
+                    {.coords = coords.view(),
+                     .counts = counts.flat(),
+                     .reductions = reductions,
+                     .points = point_lists ? lists.view({capacity, listed, columns}) : Tensor{},
+                     .inverse = inverse_view,
+                     .offsets = totals.offsets_view,
+                     .dropped = totals.dropped_view});
   }
   const std::int64_t voxels = totals.voxels();
   result.coords = coords.array(call, voxels);
   result.counts = counts.array(call, voxels, true);
   for (const Rows& reduced : rows) result.arrays.push_back(reduced.array(call, voxels));
+  result.points = point_lists ? lists.array(call, {voxels, listed, columns}) : nb::none();
   if (inverse) {
     call.hand_over(result.inverse);
   } else {
@@ -192,17 +232,21 @@ void bind_voxelize_sparse(nb::module_& m) {
               "int64 array [B+1]: cloud b has voxels offsets[b] .. offsets[b+1]-1.")
       .def_ro("dropped", &SparseResult::dropped, for_getter(nb::sig("def dropped(self) -> typing.Any")),
               "int64 array [B] or []: points of each cloud that no voxel has kept.")
+      .def_ro("points", &SparseResult::points, for_getter(nb::sig("def points(self) -> typing.Any")),
+              "Array [M, P, F]: features of each voxel's kept points, then zeros; None where they were not asked for.")
       .def_ro("inverse", &SparseResult::inverse, for_getter(nb::sig("def inverse(self) -> typing.Any")),
               "int64 array [N] or [B, N]: the row of each point's voxel, or -1; None where it was not asked for.")
       .def_ro("reductions", &SparseResult::names, for_getter(nb::sig("def reductions(self) -> list[str]")),
               "What was asked for.")
       .def("__getitem__", &SparseResult::at, nb::arg("reduction"),
-           nb::sig("def __getitem__(self, reduction: str) -> typing.Any"), "The result [M, F] of one reduction.");
+           nb::sig("def __getitem__(self, reduction: str) -> typing.Any"), "The result [M, F] of one reduction.")
+      .def("__contains__", &SparseResult::has, nb::arg("reduction"),
+           nb::sig("def __contains__(self, reduction: object) -> bool"), "Whether it was asked for.");
   m.def(kSparse, &voxelize_sparse_arrays, nb::arg("points"), nb::arg("features") = nb::none(), nb::kw_only(),
         nb::arg("voxel_m"), nb::arg("origin"), nb::arg("shape"), nb::arg("reduce") = nb::make_tuple("mean"),
-        nb::arg("inverse") = false, nb::arg("max_points") = nb::none(), nb::arg("max_voxels") = nb::none(),
-        nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(), nb::arg("transform") = nb::none(),
-        nb::sig(kVoxelizeSparseSignature), kVoxelizeSparseDoc);
+        nb::arg("inverse") = false, nb::arg("point_lists") = false, nb::arg("max_points") = nb::none(),
+        nb::arg("max_voxels") = nb::none(), nb::arg("lengths") = nb::none(), nb::arg("offsets") = nb::none(),
+        nb::arg("transform") = nb::none(), nb::sig(kVoxelizeSparseSignature), kVoxelizeSparseDoc);
   nb::class_<DownsampleResult>(m, "VoxelDownsampleResult", kVoxelDownsampleResultDoc)
       .def_ro("points", &DownsampleResult::points, for_getter(nb::sig("def points(self) -> typing.Any")),
               "Array [M, 3]: the mean of each occupied voxel's points.")

@@ -8,7 +8,7 @@ inline constexpr const char* kVoxelizeSparseSignature =
     "def voxelize_sparse(points: typing.Any, features: typing.Any = None, *, "
     "voxel_m: float | collections.abc.Sequence[float], origin: collections.abc.Sequence[float], "
     "shape: collections.abc.Sequence[int], reduce: str | collections.abc.Sequence[str] = ('mean',), "
-    "inverse: bool = False, max_points: int | None = None, max_voxels: int | None = None, "
+    "inverse: bool = False, point_lists: bool = False, max_points: int | None = None, max_voxels: int | None = None, "
     "lengths: typing.Any = None, offsets: typing.Any = None, transform: typing.Any = None) -> VoxelizeSparseResult";
 
 inline constexpr const char* kVoxelizeSparseDoc =
@@ -33,6 +33,9 @@ reduce : str or sequence of str
     'sum', 'mean', 'min', 'max', 'first' or 'last'.
 inverse : bool
     Whether to say the voxel of each point.
+point_lists : bool
+    Whether to list the points of each voxel; needs `max_points`. Of features: what a model is to see of a point has to be in
+    their columns, x, y and z too.
 max_points : int, optional
     Points that a voxel keeps: its first ones, in the order of the cloud. Counts and reductions are of those.
 max_voxels : int, optional
@@ -48,7 +51,7 @@ Returns
 -------
 VoxelizeSparseResult
     ``result.coords`` [M, 4], ``result.counts`` [M] and ``result['mean']`` [M, F] have a row for each occupied voxel, sorted
-    by cloud, x, y and z.
+    by cloud, x, y and z. ``result.points`` [M, P, F] with P = `max_points` are the features of their points.
 
 Raises
 ------
@@ -81,6 +84,8 @@ offsets : int64 array [B+1]
     Cloud b has voxels offsets[b] .. offsets[b+1]-1.
 dropped : int64 array [B] or []
     Points of each cloud that no voxel has kept.
+points : array [M, P, F] or None
+    Features of each voxel's kept points, in the order of the cloud; zeros behind the last of them.
 inverse : int64 array [N] or [B, N], or None
     The row of each point's voxel; -1 for points that are dropped, and for padding.
 reductions : list of str

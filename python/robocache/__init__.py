@@ -9,6 +9,7 @@ from robocache._core import (
     Plan,
     Stream,
     VoxelDownsampleResult,
+    VoxelizeMemory,
     VoxelizeResult,
     VoxelizeSparseResult,
     align,
@@ -20,6 +21,8 @@ from robocache._core import (
     transform_points,
     voxel_downsample,
     voxelize,
+    voxelize_gradient,
+    voxelize_plan_memory,
     voxelize_sparse,
 )
 from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
@@ -48,6 +51,7 @@ __all__ = [
     "StreamInfo",
     "Unsupported",
     "VoxelDownsampleResult",
+    "VoxelizeMemory",
     "VoxelizeResult",
     "VoxelizeSparseResult",
     "__version__",
@@ -68,7 +72,9 @@ __all__ = [
     "transform_points",
     "voxel_downsample",
     "voxelize",
+    "voxelize_gradient",
     "voxelize_occupancy",
+    "voxelize_plan_memory",
     "voxelize_pointcloud",
     "voxelize_sparse",
 ]

@@ -544,7 +544,10 @@ class VoxelizeResult:
     def __getitem__(self, reduction: str) -> Any:
         """The result of one reduction."""
 
-def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', empty: float | dict[str, float] = 0.0, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeResult:
+    def __contains__(self, reduction: object) -> bool:
+        """Whether it was asked for."""
+
+def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', empty: float | dict[str, float] = 0.0, lengths: Any = None, offsets: Any = None, transform: Any = None, max_bytes: int | None = None) -> VoxelizeResult:
     """
     Put points into a dense grid of voxels.
 
@@ -576,6 +579,9 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
         With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
     transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
         T_grid_points: applied to the points first.
+    max_bytes : int, optional
+        On the CPU: bytes that the call may take, results and scratch together. Clouds are computed some at a time where all at
+        once would take more; the results are the same. `voxelize_plan_memory` says the bytes.
 
     Returns
     -------
@@ -589,9 +595,9 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
         Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
         those are clamped.
     NotImplementedError
-        On CUDA: a reduction of features.
+        On CUDA: a reduction of features, `max_bytes`.
     MemoryError
-        The grid does not fit.
+        The grid does not fit, or results and the largest cloud alone take more than `max_bytes`; nothing is computed then.
 
     Examples
     --------
@@ -600,6 +606,99 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
     >>> grid = rc.voxelize(points, voxel_m=1.0, origin=(0, 0, 0), shape=(2, 1, 3), reduce=("count", "mean"))
     >>> grid["count"][:, 0].tolist(), int(grid.dropped)
     ([[2, 0, 0], [0, 0, 1]], 1)
+    """
+
+class VoxelizeMemory:
+    """
+    Bytes that a call of `voxelize` takes.
+
+    Attributes
+    ----------
+    outputs : int
+        The results, `dropped` among them.
+    scratch : int
+        What the call takes besides, at most, without `max_bytes`.
+    least_scratch : int
+        That of the largest cloud alone.
+    """
+
+    @property
+    def outputs(self) -> int:
+        """The results, `dropped` among them."""
+
+    @property
+    def scratch(self) -> int:
+        """What the call takes besides, at most, without `max_bytes`."""
+
+    @property
+    def least_scratch(self) -> int:
+        """That of the largest cloud alone."""
+
+def voxelize_plan_memory(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeMemory:
+    """
+    The bytes that `voxelize` takes for these arguments, on the CPU. Nothing is computed.
+
+    Parameters
+    ----------
+    points, features, voxel_m, origin, shape, reduce, lengths, offsets, transform
+        As in `voxelize`.
+
+    Returns
+    -------
+    VoxelizeMemory
+        ``outputs + scratch`` is the most that a call takes; ``outputs + least_scratch`` is the least `max_bytes` that it takes.
+
+    Raises
+    ------
+    ValueError, NotImplementedError
+        As `voxelize`; arrays on CUDA.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> memory = rc.voxelize_plan_memory(np.zeros((8, 1000, 3), np.float32), voxel_m=0.1, origin=(0, 0, 0), shape=(64, 64, 32))
+    >>> memory.outputs, memory.least_scratch < memory.scratch
+    (4194368, True)
+    """
+
+def voxelize_gradient(points: Any, features: Any, grad_out: Sequence[Any], *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str], lengths: Any = None, offsets: Any = None, transform: Any = None) -> Any:
+    """
+    The gradient of `voxelize` by its features, on the CPU.
+
+    Each point reads the gradients of its voxel: all of it for 'sum', that over the count for 'mean', and for 'min', 'max', 'first'
+    and 'last' where the point's feature is the result: of equal ones the first point's, as of NaN, which win. `robocache.torch` calls
+    it for autograd.
+
+    Parameters
+    ----------
+    points, features, voxel_m, origin, shape, lengths, offsets, transform
+        As in `voxelize`.
+    grad_out : sequence of arrays [X, Y, Z, F] or [B, X, Y, Z, F]
+        The gradient by each result, in the dtype of `features`; contiguous.
+    reduce : str or sequence of str
+        The reduction of each: 'sum', 'mean', 'min', 'max', 'first' or 'last'.
+
+    Returns
+    -------
+    array [N, F] or [B, N, F]
+        In the dtype of `features`; zeros for points in no voxel, and for padding. Terms of several reductions are added in their
+        order and rounded once: the same bits in every run and with any number of threads.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes, lengths and offsets out of range, a reduction without a gradient.
+    NotImplementedError
+        Arrays on CUDA.
+
+    Examples
+    --------
+    >>> import numpy as np, robocache as rc
+    >>> points, features = np.array([[0.5, 0, 0], [0.7, 0, 0], [9, 0, 0]]), np.array([[1.0], [2.0], [3.0]])
+    >>> grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (1, 1, 1)}
+    >>> grad_out = np.ones((1, 1, 1, 1))
+    >>> rc.voxelize_gradient(points, features, [grad_out, grad_out], **grid, reduce=("mean", "max")).tolist()
+    [[0.5], [1.5], [0.0]]
     """
 
 class VoxelizeSparseResult:
@@ -616,6 +715,8 @@ class VoxelizeSparseResult:
         Cloud b has voxels offsets[b] .. offsets[b+1]-1.
     dropped : int64 array [B] or []
         Points of each cloud that no voxel has kept.
+    points : array [M, P, F] or None
+        Features of each voxel's kept points, in the order of the cloud; zeros behind the last of them.
     inverse : int64 array [N] or [B, N], or None
         The row of each point's voxel; -1 for points that are dropped, and for padding.
     reductions : list of str
@@ -639,6 +740,12 @@ class VoxelizeSparseResult:
         """int64 array [B] or []: points of each cloud that no voxel has kept."""
 
     @property
+    def points(self) -> Any:
+        """
+        Array [M, P, F]: features of each voxel's kept points, then zeros; None where they were not asked for.
+        """
+
+    @property
     def inverse(self) -> Any:
         """
         int64 array [N] or [B, N]: the row of each point's voxel, or -1; None where it was not asked for.
@@ -651,7 +758,10 @@ class VoxelizeSparseResult:
     def __getitem__(self, reduction: str) -> Any:
         """The result [M, F] of one reduction."""
 
-def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = ('mean',), inverse: bool = False, max_points: int | None = None, max_voxels: int | None = None, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeSparseResult:
+    def __contains__(self, reduction: object) -> bool:
+        """Whether it was asked for."""
+
+def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = ('mean',), inverse: bool = False, point_lists: bool = False, max_points: int | None = None, max_voxels: int | None = None, lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeSparseResult:
     """
     Put points into the occupied voxels of a grid.
 
@@ -674,6 +784,9 @@ def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Seque
         'sum', 'mean', 'min', 'max', 'first' or 'last'.
     inverse : bool
         Whether to say the voxel of each point.
+    point_lists : bool
+        Whether to list the points of each voxel; needs `max_points`. Of features: what a model is to see of a point has to be in
+        their columns, x, y and z too.
     max_points : int, optional
         Points that a voxel keeps: its first ones, in the order of the cloud. Counts and reductions are of those.
     max_voxels : int, optional
@@ -689,7 +802,7 @@ def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Seque
     -------
     VoxelizeSparseResult
         ``result.coords`` [M, 4], ``result.counts`` [M] and ``result['mean']`` [M, F] have a row for each occupied voxel, sorted
-        by cloud, x, y and z.
+        by cloud, x, y and z. ``result.points`` [M, P, F] with P = `max_points` are the features of their points.
 
     Raises
     ------

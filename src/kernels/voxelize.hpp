@@ -86,6 +86,7 @@ struct VoxelizeArgs : CloudArgs {
   VoxelGrid grid;
   std::span<const VoxelOutput> outputs;
   std::int64_t* dropped = nullptr;  ///< [B] or null
+  std::int64_t max_scratch = kNoMemoryLimit;
 
   [[nodiscard]] ROBOCACHE_HD std::int64_t rows() const { return grid.shape[0] * grid.shape[1]; }
   [[nodiscard]] ROBOCACHE_HD std::int64_t bytes_z() const { return (grid.shape[2] + 7) / 8; }
@@ -104,11 +105,21 @@ ROBOCACHE_HD Point<C> point_at(const PointRows& points, std::int64_t base, std::
   return {widened<C>(p[0]), widened<C>(p[points.column]), widened<C>(p[2 * points.column])};
 }
 
+/// Bytes.
+struct VoxelizeScratch {
+  std::int64_t all = 0;        ///< without a limit
+  std::int64_t one_cloud = 0;  ///< the largest cloud alone: no limit makes it less
+};
+
 namespace cpu {
 
 /// One instance per ISA level.
 template <Isa>
 void voxelize(const VoxelizeArgs& args, const Context& ctx);
+
+/// What voxelize takes, at most. Outputs are not looked at, nor is the limit.
+template <Isa>
+[[nodiscard]] VoxelizeScratch voxelize_scratch(const VoxelizeArgs& args, const Context& ctx);
 
 }  // namespace cpu
 

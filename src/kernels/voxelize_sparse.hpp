@@ -24,6 +24,7 @@ struct VoxelizeSparseArgs {
   std::int64_t capacity = 0;  ///< M
   std::int32_t* coords = nullptr;
   std::int32_t* counts = nullptr;
+  void* points = nullptr;  ///< [M, max_points, F], as features
   std::int64_t* inverse = nullptr;
   std::int64_t inverse_size = 0;
   std::int64_t* offsets = nullptr;

@@ -39,7 +39,12 @@ struct VoxelAxis {
   /// The voxel as a whole number; in the grid where holds() says so.
   [[nodiscard]] ROBOCACHE_HD C at(C coordinate) const {
     using std::floor;
-    return floor((coordinate - origin) * per_m);
+    return floor(scaled(coordinate));
+  }
+  /// Of one coordinate, or of a vector of them.
+  template <class V>
+  [[nodiscard]] ROBOCACHE_HD V scaled(V coordinate) const {
+    return (coordinate - origin) * per_m;
   }
   [[nodiscard]] ROBOCACHE_HD bool holds(C voxel) const { return voxel >= C{0} && voxel < size; }  // false for NaN
 };

@@ -30,7 +30,10 @@ std::size_t capacity(std::size_t bytes) {
 }
 
 [[noreturn]] void out_of_memory(std::size_t bytes) {
-  throw OutOfMemory("host_memory: " + std::to_string(bytes) + " bytes are not to be had");
+  const long pages = sysconf(_SC_AVPHYS_PAGES);
+  const long page = sysconf(_SC_PAGESIZE);
+  const std::string free = pages >= 0 && page > 0 ? std::to_string(pages * page) + " bytes" : "unknown";
+  throw OutOfMemory("host_memory: free memory is " + free + ", expected " + std::to_string(bytes) + " bytes");
 }
 
 /// Anonymous memory aligned to huge pages and marked for them; nullptr when there is none.

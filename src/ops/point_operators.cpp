@@ -80,8 +80,11 @@ void check_intrinsics(const Check& check, const DepthToPointsArgs& args) {
 void read_range(const Check& check, const DepthImages& images, DepthToPointsArgs& args) {
   args.depth_scale = images.depth_scale.value_or(images.depth.dtype == DType::u16 ? 0.001 : 1);
   args.max_depth_m = images.max_depth_m;
-  if (!(args.depth_scale > 0 && std::isfinite(args.depth_scale))) {
-    check.fail("depth_scale", number_text(args.depth_scale), "metres of one unit of depth, more than 0");
+  const bool wide = images.depth.dtype == DType::f64;
+  const double used = wide ? args.depth_scale : static_cast<float>(args.depth_scale);  // 0 would make no pixel valid
+  if (!(used > 0 && std::isfinite(used))) {
+    check.fail("depth_scale", number_text(args.depth_scale),
+               std::string("metres of one unit of depth, more than 0 in ") + (wide ? "float64" : "float32"));
   }
   if (!(args.max_depth_m > 0)) check.fail("max_depth_m", number_text(args.max_depth_m), "metres, more than 0");
 }

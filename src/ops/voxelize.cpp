@@ -4,10 +4,12 @@
 #include <cmath>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/build.hpp"
 #include "cuda/device_guard.hpp"
+#include "kernels/voxelize_gradient.hpp"
 #include "kernels/voxelize_sparse.hpp"
 #include "ops/clouds.hpp"
 #include "ops/voxelize_inputs.hpp"
@@ -41,6 +43,39 @@ VoxelOutput read_output(const VoxelizeInputs& inputs, const Subject& subject, co
   return {voxels.reduce, voxels.out.data, voxels.empty};
 }
 
+VoxelizeScratch scratch_of(const VoxelizeArgs& args, const Context& ctx) {
+  VoxelizeScratch scratch;
+  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { scratch = cpu::voxelize_scratch<isa>(args, ctx); });
+  return scratch;
+}
+
+std::int64_t checked_limit(const VoxelizeInputs& inputs, std::int64_t max_scratch, const Context& ctx) {
+  if (inputs.device().kind == DeviceKind::cuda) {
+    inputs.check().unsupported("max_scratch", "given on CUDA", "none", "clouds are computed some at a time on the CPU");
+  }
+  const std::int64_t least = scratch_of(inputs.args(), ctx).one_cloud;
+  if (max_scratch >= least) return max_scratch;
+  throw OutOfMemory("voxelize: max_scratch is " + std::to_string(max_scratch) + " bytes, expected at least " +
+                    std::to_string(least) + ", which the largest cloud takes alone");
+}
+
+/// Saturated.
+std::int64_t output_bytes(const VoxelizeArgs& args, Reduce reduce) {
+  std::int64_t bytes = 1;
+  const auto times = [&](std::int64_t n) {
+    if (__builtin_mul_overflow(bytes, n, &bytes)) bytes = kNoMemoryLimit;
+  };
+  times(args.clouds);
+  times(args.rows());
+  times(reduce == Reduce::occupancy_bits ? args.bytes_z() : args.grid.shape[2]);
+  if (reduce == Reduce::count) times(sizeof(std::int32_t));
+  if (needs_features(reduce)) {
+    times(args.columns);
+    times(static_cast<std::int64_t>(size_of(args.features.dtype)));
+  }
+  return bytes;
+}
+
 /// Outputs of a row for each voxel; the first that is given says how many rows there are.
 class RowOutputs {
  public:
@@ -52,10 +87,15 @@ class RowOutputs {
 
   /// [M], or [M, columns] where that is not 0.
   void* read(const Subject& subject, const Tensor& out, std::int64_t columns, DType dtype) {
+    return read(subject, out, columns >= 0 ? std::vector{columns} : std::vector<std::int64_t>{}, dtype);
+  }
+
+  /// [M, ...tail].
+  void* read(const Subject& subject, const Tensor& out, std::vector<std::int64_t> tail, DType dtype) {
     if (!out.given()) return nullptr;
     if (capacity_ < 0 && out.rank > 0) capacity_ = out.shape[0];
-    std::vector<std::int64_t> shape{std::max<std::int64_t>(capacity_, 0)};
-    if (columns >= 0) shape.push_back(columns);
+    std::vector<std::int64_t> shape = std::move(tail);
+    shape.insert(shape.begin(), std::max<std::int64_t>(capacity_, 0));
     inputs_.check_output(subject, out, shape);
     inputs_.check().dtype(subject, out, dtype);
     return out.data;
@@ -112,6 +152,11 @@ void bound(const Check& check, VoxelizeSparseArgs& args, const Context& ctx) {
 
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const Context& ctx) {
+  voxelize(clouds, grid, voxels, dropped, {}, ctx);
+}
+
+void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
+              const VoxelizeOptions& options, const Context& ctx) {
   const VoxelizeInputs inputs("voxelize", clouds, grid);
   VoxelizeArgs args = inputs.args();
   std::vector<VoxelOutput> outputs;
@@ -121,6 +166,7 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
   }
   args.outputs = outputs;
   args.dropped = inputs.numbers("dropped", dropped, inputs.leading());
+  if (options.max_scratch != kNoMemoryLimit) args.max_scratch = checked_limit(inputs, options.max_scratch, ctx);
   if (args.clouds == 0) return;
   if (inputs.device().kind == DeviceKind::cpu) {
     visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize<isa>(args, ctx); });
@@ -130,6 +176,52 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
   } else {
     no_cuda("voxelize");
   }
+}
+
+VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::span<const Reduce> reductions,
+                           const Context& ctx) {
+  const VoxelizeInputs inputs("voxelize", clouds, grid);
+  if (inputs.device().kind == DeviceKind::cuda) {
+    inputs.check().unsupported("points", "on CUDA", "on the CPU", "memory is planned for calls there alone");
+  }
+  const VoxelizeScratch scratch = scratch_of(inputs.args(), ctx);
+  VoxelizeMemory memory{8 * inputs.args().clouds, scratch.all, scratch.one_cloud};
+  for (Reduce reduce : reductions) {
+    if (needs_features(reduce)) inputs.check_has_features();
+    const std::int64_t bytes = output_bytes(inputs.args(), reduce);
+    if (__builtin_add_overflow(memory.outputs, bytes, &memory.outputs)) memory.outputs = kNoMemoryLimit;
+  }
+  return memory;
+}
+
+void voxelize_gradient(const Clouds& clouds, const VoxelGrid& grid, std::span<const VoxelGradient> gradients,
+                       const Tensor& grad_features, const Context& ctx) {
+  const VoxelizeInputs inputs("voxelize_gradient", clouds, grid);
+  const Check& check = inputs.check();
+  if (inputs.device().kind == DeviceKind::cuda) {
+    check.unsupported("points", "on CUDA", "on the CPU", "voxelize has gradients there alone");
+  }
+  inputs.check_has_features();
+  VoxelizeGradientArgs args{.input = inputs.args(), .gradients = {}, .grad_features = grad_features.data};
+  std::vector<std::int64_t> shape = inputs.leading();
+  shape.insert(shape.end(), std::begin(grid.shape), std::end(grid.shape));
+  shape.push_back(args.input.columns);
+  std::vector<VoxelGradientInput> read;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const VoxelGradient& gradient = gradients[i];
+    if (!needs_features(gradient.reduce)) {
+      check.fail(Subject("gradients", i, "", "reduce"), name(gradient.reduce), "a reduction of features",
+                 "counts have no gradient");
+    }
+    const Subject subject("gradients", i, "", "grad_out");
+    inputs.check_output(subject, gradient.grad_out, shape);
+    check.dtype(subject, gradient.grad_out, args.input.features.dtype);
+    read.push_back({gradient.reduce, gradient.grad_out.data});
+  }
+  args.gradients = read;
+  inputs.check_output("grad_features", grad_features, clouds.features.sizes());
+  check.dtype("grad_features", grad_features, args.input.features.dtype);
+  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_gradient<isa>(args, ctx); });
 }
 
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
@@ -153,6 +245,16 @@ void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLi
     void* const data =
         rows.read(Subject("reductions", i, "", "out"), reduction.out, args.input.columns, args.input.features.dtype);
     if (data != nullptr) outputs.push_back({reduction.reduce, data, 0});
+  }
+  if (out.points.given()) {
+    if (inputs.device().kind == DeviceKind::cuda) {
+      check.unsupported("points", "given on CUDA", "none", "the points of voxels are listed on the CPU alone");
+    }
+    inputs.check_has_features();
+    if (limits.max_points == kKeepAll) {
+      check.fail("max_points", "not given", "how many points the lists of a voxel have room for");
+    }
+    args.points = rows.read("points", out.points, {limits.max_points, args.input.columns}, args.input.features.dtype);
   }
   const SparseFeatures features{args.input.features, args.input.columns, outputs};
   if (!outputs.empty()) args.features = {&features, 1};

@@ -22,7 +22,7 @@ VoxelizeInputs::VoxelizeInputs(const char* op, const Clouds& clouds, const Voxel
   read_grid(grid);
 }
 
-void VoxelizeInputs::check_output(const Subject& subject, const Tensor& out,
+void VoxelizeInputs::check_output(const Subject& subject, const ConstTensor& out,
                                   std::span<const std::int64_t> shape) const {
   if (!std::ranges::equal(out.sizes(), shape)) check_.fail(subject, shape_text(out), shape_text(shape));
   check_.device(subject, out, device_);

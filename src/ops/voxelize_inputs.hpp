@@ -17,7 +17,7 @@ class VoxelizeInputs {
   VoxelizeInputs(const char* op, const Clouds& clouds, const VoxelGrid& grid);
 
   /// Throws where `out` has another shape or device, or is strided.
-  void check_output(const Subject& subject, const Tensor& out, std::span<const std::int64_t> shape) const;
+  void check_output(const Subject& subject, const ConstTensor& out, std::span<const std::int64_t> shape) const;
 
   /// Throws where a reduction of features has none.
   void check_has_features() const;

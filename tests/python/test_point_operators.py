@@ -344,6 +344,8 @@ def test_errors_of_crop(wrong: dict[str, Any], text: str) -> None:
         ({"intrinsics": None}, "intrinsics is NoneType, expected"),
         ({"depth_scale": 0}, "depth_scale is 0, expected metres of one unit"),
         ({"depth_scale": np.inf}, "depth_scale is inf"),
+        ({"depth_scale": 1e-46}, "depth_scale is 1e-46, expected metres of one unit of depth, more than 0 in float32"),
+        ({"depth_scale": 1e39}, r"depth_scale is 1e\+39, expected metres"),
         ({"depth_scale": "mm"}, "depth_scale is 'mm', expected a number"),
         ({"max_depth_m": -1}, "max_depth_m is -1, expected metres, more than 0"),
         ({"max_depth_m": np.nan}, "max_depth_m is nan"),

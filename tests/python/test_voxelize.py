@@ -262,3 +262,53 @@ def test_features_on_cuda_are_refused(cuda: Home) -> None:
     points = cuda.array([[0.5, 0.5, 0.5]])
     with pytest.raises(NotImplementedError, match="voxelize: reduce is mean on CUDA, expected count"):
         rc.voxelize(points, **options(UNIT), reduce="mean")
+
+
+def test_a_limit_on_memory_changes_no_result() -> None:
+    points = np.random.default_rng(3).uniform(0, 1, (6, 5000, 3)).astype("f")
+    given_ = {
+        "voxel_m": 0.1,
+        "origin": (0, 0, 0),
+        "shape": (10, 10, 10),
+        "lengths": np.array([5000, 0, 3, 5000, 70, 1]),
+    }
+    memory = rc.voxelize_plan_memory(points, **given_, reduce=("mean", "count"))
+    assert memory.outputs == 6 * 1000 * (3 * 4 + 4) + 6 * 8
+    least = memory.outputs + memory.least_scratch
+    want = rc.voxelize(points, **given_, reduce=("mean", "count"))
+    for max_bytes in (least, (least + memory.outputs + memory.scratch) // 2, 2**62):
+        got = rc.voxelize(points, **given_, reduce=("mean", "count"), max_bytes=max_bytes)
+        assert_same_bits(got["mean"], want["mean"])
+        assert_same_bits(got["count"], want["count"])
+        np.testing.assert_array_equal(got.dropped, want.dropped)
+    text = f"voxelize: max_bytes is {least - 1}, expected at least {memory.outputs} for the results and "
+    with pytest.raises(rc.OutOfMemory, match=f"{text}{memory.least_scratch} for what the largest cloud"):
+        rc.voxelize(points, **given_, reduce=("mean", "count"), max_bytes=least - 1)
+
+
+def test_goes_on_after_memory_ran_out() -> None:
+    points = np.full((4, 3), 0.5)
+    grid = {"voxel_m": 1, "origin": (0, 0, 0)}
+    huge = {**grid, "shape": (2**20, 2**20, 2**10)}
+    assert rc.voxelize_plan_memory(points, **huge).outputs == 2**52 + 8
+    with pytest.raises(MemoryError, match=rf"free memory is \d+ bytes, expected {2**52} bytes"):
+        rc.voxelize(points, **huge)
+    assert rc.voxelize(points, **grid, shape=(1, 1, 1)).values.tolist() == [[[4]]]
+
+
+def test_a_result_says_which_reductions_it_has() -> None:
+    points = np.full((4, 3), 0.5)
+    grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (1, 1, 1)}
+    for result in (rc.voxelize(points, **grid, reduce="mean"), rc.voxelize_sparse(points, **grid, reduce="mean")):
+        assert "mean" in result
+        assert "count" not in result
+        assert 3 not in result
+
+
+def test_memory_is_planned_on_the_cpu_alone(cuda: Home) -> None:
+    points = cuda.array([[0.5, 0.5, 0.5]])
+    grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (1, 1, 1)}
+    with pytest.raises(NotImplementedError, match="voxelize: points is on CUDA, expected on the CPU; memory is"):
+        rc.voxelize_plan_memory(points, **grid)
+    with pytest.raises(NotImplementedError, match="voxelize: points is on CUDA, expected on the CPU; memory is"):
+        rc.voxelize(points, **grid, max_bytes=2**20)

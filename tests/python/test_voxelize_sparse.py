@@ -148,6 +148,26 @@ def test_a_grid_that_no_memory_holds() -> None:
     np.testing.assert_array_equal(got.inverse, inverse.ravel())
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (60, 50, 70), (400, 300, 200)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("ends", [None, [0, 9000, 9000, 12_345, 50_000]])
+def test_ranking_a_small_box_is_sorting_it(shape: tuple[int, int, int], dtype: str, ends: list[int] | None) -> None:
+    """A limit that nothing reaches: the points are sorted then, whatever the box."""
+    made = np.random.default_rng(8)
+    points = made.normal(0.5, 0.3, (50_000, 3)).astype(dtype)
+    points[::11] = [0.4, 0.4, 0.4]
+    points[::501, 1] = np.nan
+    grid = Grid(tuple(1 / size for size in shape), (0, 0, 0), shape)
+    given_ = {**options(grid), "reduce": FEATURES, "inverse": True, "offsets": None if ends is None else np.array(ends)}
+    ranked = rc.voxelize_sparse(points, **given_)
+    ordered = rc.voxelize_sparse(points, **given_, max_points=2**40)
+    for name in ("coords", "counts", "inverse", "offsets", "dropped"):
+        np.testing.assert_array_equal(getattr(ranked, name), getattr(ordered, name))
+    for reduce in FEATURES:
+        assert_same_bits(ranked[reduce], ordered[reduce])
+    assert 0 < ranked.counts.sum() < len(points)
+
+
 def test_which_points_and_voxels_are_kept() -> None:
     x = [2.5, 0.5, 2.5, 1.5, 0.5, 2.5]
     points = np.array([[v, 0.5, 0.5] for v in x], "f")
@@ -158,6 +178,42 @@ def test_which_points_and_voxels_are_kept() -> None:
     assert got.counts.tolist() == [2, 2]
     assert got.inverse.tolist() == [1, 0, 1, -1, 0, -1]
     assert int(got.dropped) == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("columns", [0, 1, 4, 7])
+@pytest.mark.parametrize(("max_points", "max_voxels"), [(1, None), (5, 40), (300, None)])
+def test_lists_the_points_of_each_voxel(dtype: str, columns: int, max_points: int, max_voxels: int | None) -> None:
+    grid = Grid((0.37, 0.1, 1.0), (-1.25, 0.0, -3.0), (7, 16, 9))
+    points, features = (np.stack(each) for each in zip(*(cloud(b, 800, grid, columns) for b in range(2)), strict=True))
+    features = features.astype(dtype)[..., ::-1]
+    limits = {"max_points": max_points, "max_voxels": max_voxels}
+    lengths = np.array([800, 350])
+    got = rc.voxelize_sparse(
+        points.astype("f"), features, **options(grid), reduce=(), point_lists=True, lengths=lengths, **limits
+    )
+    want = []
+    for b, length in enumerate(lengths):
+        for members in sparse(voxel_of(points[b, :length].astype("f"), grid), max_points, max_voxels).rows:
+            want.append(np.zeros((max_points, columns), dtype))
+            want[-1][: len(members)] = features[b][members]
+    assert_same_bits(got.points, np.array(want))
+    assert len(want) == len(got.counts) > 30
+
+
+def test_point_lists_take_the_points_themselves_and_need_a_limit() -> None:
+    points = np.array([[0.5, 0.5, 0.5], [0.75, 0.5, 0.5], [2.5, 0.5, 0.5]], "f")
+    got = rc.voxelize_sparse(points, **options(UNIT), reduce=(), point_lists=True, max_points=3)
+    assert got.points.tolist() == [[*points[:2].tolist(), [0.0] * 3], [points[2].tolist(), [0.0] * 3, [0.0] * 3]]
+    assert rc.voxelize_sparse(points, **options(UNIT), max_points=3).points is None
+    with pytest.raises(rc.InvalidArgument, match="voxelize_sparse: max_points is not given, expected how many points"):
+        rc.voxelize_sparse(points, **options(UNIT), point_lists=True)
+    with pytest.raises(rc.InvalidArgument, match="voxelize_sparse: max_points is -1, expected at least 1"):
+        rc.voxelize_sparse(points, **options(UNIT), point_lists=True, max_points=-1)
+    with pytest.raises(rc.OutOfMemory):
+        rc.voxelize_sparse(points, **options(UNIT), point_lists=True, max_points=2**62)
+    empty = rc.voxelize_sparse(points[:0], **options(UNIT), point_lists=True, max_points=2)
+    assert empty.points.shape == (0, 2, 3)
 
 
 def test_no_reduction_and_no_inverse() -> None:

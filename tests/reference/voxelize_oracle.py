@@ -73,6 +73,28 @@ def reduced(rows: np.ndarray, reduce: str) -> np.ndarray:
     return rows[0] if reduce == "first" else rows[-1]
 
 
+def _chosen(rows: np.ndarray, reduce: str) -> np.ndarray:
+    """Which of the rows has the result, for each feature."""
+    if reduce in ("first", "last"):
+        return np.full(rows.shape[1], 0 if reduce == "first" else len(rows) - 1)
+    missing = np.isnan(rows)
+    best = rows.max(axis=0) if reduce == "max" else rows.min(axis=0)
+    return np.where(missing.any(axis=0), missing.argmax(axis=0), (rows == best).argmax(axis=0))
+
+
+def gradient(rows: np.ndarray, grads: dict[str, np.ndarray]) -> np.ndarray:
+    """By each of the features `rows` of one voxel, where the gradient by each result [F] is in `grads`."""
+    total = np.zeros(rows.shape, rows.dtype)
+    with np.errstate(all="ignore"):
+        for reduce, grad in grads.items():
+            if reduce in ("sum", "mean"):
+                total = total + (grad / rows.dtype.type(len(rows)) if reduce == "mean" else grad)
+            else:
+                taken = np.arange(len(rows))[:, None] == _chosen(rows, reduce)
+                total = total + np.where(taken, grad, rows.dtype.type(0))
+    return total
+
+
 def voxelize(
     points: np.ndarray, features: np.ndarray, grid: Grid, reduce: str, empty: float, transform: np.ndarray | None = None
 ) -> tuple[np.ndarray, int]:

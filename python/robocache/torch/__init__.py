@@ -1,8 +1,9 @@
 """RoboCache's operators for torch: differentiable, and understood by torch.compile, torch.export and CUDA graphs.
 
-``align`` and ``resample`` here give what ``robocache.align`` and ``robocache.resample`` give, for tensors, with
-gradients by the values of the streams. docs/gradients.md says what is differentiable. Importing this module registers
-the operators ``robocache::align`` and ``robocache::align_gradient`` with torch.
+``align``, ``resample`` and ``voxelize`` here give what their namesakes in ``robocache`` give, for tensors, with
+gradients by the values of the streams and by the features of points. docs/gradients.md says what is differentiable.
+Importing this module registers the operators ``robocache::align``, ``robocache::align_gradient``,
+``robocache::voxelize`` and ``robocache::voxelize_gradient`` with torch.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from robocache.torch.eager import (
     wants_gradient,
 )
 from robocache.torch.streams import Interp, Missing, Order, Policy, Stream, arguments, columns_of, native
+from robocache.torch.voxels import VoxelizeResult, voxelize
 
-__all__ = ["AlignResult", "Stream", "align", "resample"]
+__all__ = ["AlignResult", "Stream", "VoxelizeResult", "align", "resample", "voxelize"]
 
 
 class AlignResult(NamedTuple):

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -115,6 +116,21 @@ ROBOCACHE_SIMD auto narrow(V v) {
   } else {
     return v;
   }
+}
+
+/// std::floor of each lane. Of a loop of those GCC makes no vectors: they could trap.
+template <class V>
+ROBOCACHE_SIMD V floor_lanes(V v) {
+  using C = std::remove_cvref_t<decltype(v[0])>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof v == 64 && sizeof(C) == 4) return _mm512_maskz_roundscale_ps(0xffff, v, _MM_FROUND_FLOOR);
+  if constexpr (sizeof v == 64 && sizeof(C) == 8) return _mm512_maskz_roundscale_pd(0xff, v, _MM_FROUND_FLOOR);
+#elif defined(__AVX2__)
+  if constexpr (sizeof v == 32 && sizeof(C) == 4) return _mm256_floor_ps(v);
+  if constexpr (sizeof v == 32 && sizeof(C) == 8) return _mm256_floor_pd(v);
+#endif
+  for (std::size_t lane = 0; lane < sizeof v / sizeof(C); ++lane) v[lane] = std::floor(v[lane]);
+  return v;
 }
 
 template <class V>

@@ -53,6 +53,12 @@ class Reducer {
   Reducer(const VoxelizeArgs& args, const Tiling& tiling, MemoryResource& memory)
       : args_(args), count_(memory, tiling.voxels), reduce_(args.features, args.columns, tiling.voxels, memory) {}
 
+  /// The scratch that one takes.
+  static std::int64_t scratch(const VoxelizeArgs& args, const Tiling& tiling) {
+    return tiling.voxels * static_cast<std::int64_t>(sizeof(std::uint32_t)) +
+           FeatureReducer<T, C>::scratch(args.columns, tiling.voxels);
+  }
+
   void operator()(Tile& tile) const {
     count_points(tile, count_.data());
     for (const VoxelOutput& output : args_.outputs) {
@@ -70,23 +76,46 @@ class Reducer {
   FeatureReducer<T, C> reduce_;
 };
 
+/// A call's clouds, in groups that are computed one after the other.
 template <class T, class C>
-void reduce_tiles(const VoxelizeArgs& args, const Context& ctx) {
-  const Tiling tiling(args, static_cast<std::int64_t>(sizeof(std::uint32_t) + sizeof(C) * args.columns));
-  const PointBins bins(args, tiling, ctx);
-  parallel_for(args.clouds * tiling.tiles, 4, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
-    const Reducer<T, C> reduce(args, tiling, scratch_memory(ctx));
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t cloud = i / tiling.tiles;
-      const std::int64_t t = i % tiling.tiles;
-      Tile tile{.cloud = cloud_range(args, cloud),
-                .entries = bins.tile(cloud, t),
-                .first_voxel = (cloud * tiling.rows + tiling.first_row(t)) * tiling.z,
-                .voxels = tiling.rows_of(t) * tiling.z};
-      reduce(tile);
+class DenseCall {
+ public:
+  DenseCall(const VoxelizeArgs& args, const Context& ctx)
+      : args_(args),
+        ctx_(ctx),
+        tiling_(args, static_cast<std::int64_t>(sizeof(std::uint32_t) + sizeof(C) * args.columns)) {}
+
+  void run() const {
+    each_tile(
+        args_, tiling_, ctx_,
+        [this](std::int64_t clouds, std::int64_t points) { return scratch(clouds, points) <= args_.max_scratch; },
+        [this] { return Reducer<T, C>(args_, tiling_, scratch_memory(ctx_)); });
+  }
+
+  /// In the groups that run() makes without a limit, and with the largest cloud alone.
+  [[nodiscard]] VoxelizeScratch scratch() const {
+    VoxelizeScratch most;
+    for (std::int64_t b = 0; b < args_.clouds; ++b) {
+      const CloudRange range = cloud_range(args_, b);
+      most.one_cloud = std::max(most.one_cloud, scratch(1, range.end - range.begin));
     }
-  });
-}
+    each_group(
+        args_, tiling_, [](std::int64_t, std::int64_t) { return true; },
+        [&](CloudGroup group, std::int64_t points) {
+          most.all = std::max(most.all, scratch(group.last - group.first, points));
+        });
+    return most;
+  }
+
+ private:
+  [[nodiscard]] std::int64_t scratch(std::int64_t clouds, std::int64_t points) const {
+    return PointBins::scratch(clouds, points, tiling_, ctx_) + workers(ctx_) * Reducer<T, C>::scratch(args_, tiling_);
+  }
+
+  const VoxelizeArgs& args_;
+  const Context& ctx_;
+  Tiling tiling_;
+};
 
 void drop_all(const VoxelizeArgs& args) {
   for (std::int64_t b = 0; b < args.clouds; ++b) {
@@ -95,9 +124,18 @@ void drop_all(const VoxelizeArgs& args) {
   }
 }
 
+bool is_empty(const VoxelGrid& grid) { return std::ranges::find(grid.shape, 0) != std::end(grid.shape); }
+
 void voxelize(const VoxelizeArgs& args, const Context& ctx) {
-  if (std::ranges::find(args.grid.shape, 0) != std::end(args.grid.shape)) return drop_all(args);
-  visit_element_type(args.features.dtype, [&]<class T, class C>() { reduce_tiles<T, C>(args, ctx); });
+  if (is_empty(args.grid)) return drop_all(args);
+  visit_element_type(args.features.dtype, [&]<class T, class C>() { DenseCall<T, C>(args, ctx).run(); });
+}
+
+VoxelizeScratch voxelize_scratch(const VoxelizeArgs& args, const Context& ctx) {
+  VoxelizeScratch scratch;
+  if (is_empty(args.grid)) return scratch;
+  visit_element_type(args.features.dtype, [&]<class T, class C>() { scratch = DenseCall<T, C>(args, ctx).scratch(); });
+  return scratch;
 }
 
 }  // namespace
@@ -107,6 +145,11 @@ void voxelize(const VoxelizeArgs& args, const Context& ctx) {
 template <>
 void voxelize<Isa::ROBOCACHE_ISA>(const VoxelizeArgs& args, const Context& ctx) {
   ROBOCACHE_ISA::voxelize(args, ctx);
+}
+
+template <>
+VoxelizeScratch voxelize_scratch<Isa::ROBOCACHE_ISA>(const VoxelizeArgs& args, const Context& ctx) {
+  return ROBOCACHE_ISA::voxelize_scratch(args, ctx);
 }
 
 }  // namespace robocache::cpu

@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "kernels/cpu/voxelize_block.hpp"
 #include "kernels/cpu/voxelize_chunks.hpp"
 
 // Points sorted by the tile of their voxel, in their own order within a tile.
@@ -33,6 +34,28 @@ struct Tiling {
   }
 };
 
+/// body(CloudGroup) for all clouds, in groups of one cloud or of as many as fits(clouds, their points) allows. Counters for each
+/// cloud and tile take no more memory than this: of tiny clouds in a large grid there would be far more of them than points.
+template <class Fits, class F>
+void each_group(const VoxelizeArgs& args, const Tiling& tiling, const Fits& fits, const F& body) {
+  constexpr std::int64_t most_counters = 4 << 20;
+  CloudGroup group{0, 0};
+  std::int64_t points = 0;
+  for (std::int64_t b = 0; b < args.clouds; ++b) {
+    const CloudRange range = cloud_range(args, b);
+    const std::int64_t more = points + range.end - range.begin;
+    const std::int64_t clouds = b + 1 - group.first;
+    if (clouds > 1 && !(clouds * tiling.tiles <= most_counters && fits(clouds, more))) {
+      body(group, points);
+      group.first = b;
+      points = 0;
+    }
+    group.last = b + 1;
+    points += range.end - range.begin;
+  }
+  if (group.last > group.first) body(group, points);
+}
+
 /// A voxel's place in its tile, below what else is said of a point: its tile, or its number in the cloud.
 inline constexpr int kPlaceBits = 24;
 inline constexpr std::uint64_t kPlaceMask = (std::uint64_t{1} << kPlaceBits) - 1;
@@ -40,11 +63,12 @@ inline constexpr std::uint64_t kNoVoxel = ~std::uint64_t{0};
 
 class PointBins {
  public:
-  PointBins(const VoxelizeArgs& args, const Tiling& tiling, const Context& ctx)
+  PointBins(const VoxelizeArgs& args, CloudGroup group, const Tiling& tiling, const Context& ctx)
       : args_(args),
+        group_(group),
         tiling_(tiling),
-        chunks_(args, std::max<std::int64_t>(16 << 10, tiling.tiles), ctx),
-        bins_(scratch_memory(ctx), args.clouds * (tiling.tiles + 1)),
+        chunks_(args, group, std::max<std::int64_t>(16 << 10, tiling.tiles), ctx),
+        bins_(scratch_memory(ctx), (group.last - group.first) * (tiling.tiles + 1)),
         first_of_chunks_(scratch_memory(ctx), (chunks_.count() + 1) * tiling.tiles),
         keys_(scratch_memory(ctx), chunks_.points()),
         entries_(scratch_memory(ctx), chunks_.points()) {
@@ -53,7 +77,14 @@ class PointBins {
     chunks_.over([this](const Chunk& chunk) { sort(chunk); });
   }
 
-  /// The points in a tile, in their order: number in the cloud << kPlaceBits | place in the tile.
+  /// The scratch that so many clouds with so many points take, at most.
+  static std::int64_t scratch(std::int64_t clouds, std::int64_t points, const Tiling& tiling, const Context& ctx) {
+    const std::int64_t chunks = PointChunks::most_pieces(ctx) + clouds;
+    const std::int64_t counters = clouds * (tiling.tiles + 1) + (chunks + 1) * tiling.tiles;
+    return static_cast<std::int64_t>(sizeof(PointChunks::Cloud)) * (clouds + 1) + 8 * (counters + 2 * points);
+  }
+
+  /// The points in a tile of a cloud of the group, in their order: number in the cloud << kPlaceBits | place in the tile.
   [[nodiscard]] std::span<const std::uint64_t> tile(std::int64_t cloud, std::int64_t t) const {
     const std::int64_t* bin = &bins_[cloud * (tiling_.tiles + 1) + t];
     return {entries_.data() + bin[0], static_cast<std::size_t>(bin[1] - bin[0])};
@@ -67,25 +98,28 @@ class PointBins {
     std::int64_t* const found = counters(chunk.number);
     std::fill_n(found, tiling_.tiles, 0);
     std::uint64_t* const keys = keys_.data() + chunks_[chunk.cloud].first_point;
-    const std::int64_t low_rows = (std::int64_t{1} << tiling_.shift) - 1;
-    chunks_.visit_points(chunk, [&]<class C>() {
-      return [=, shift = tiling_.shift, z = tiling_.z, axes = args_.axes<C>()](std::int64_t n, const Point<C>& p) {
-        const VoxelPlace at = axes.place(p);
-        std::uint64_t key = kNoVoxel;
-        if (at.row >= 0) {
-          const std::int64_t tile = at.row >> shift;
-          key = static_cast<std::uint64_t>(tile) << kPlaceBits |
-                static_cast<std::uint64_t>((at.row & low_rows) * z + at.z);
-          ++found[tile];
+    const auto low_rows = (std::uint64_t{1} << tiling_.shift) - 1;
+    const auto z = static_cast<std::uint64_t>(tiling_.z);
+    chunks_.visit_blocks(chunk, [&]<class C>() {
+      return [=, shift = tiling_.shift, axes = args_.axes<C>()](std::int64_t first, const PointBlock<C>& block) {
+        const BlockVoxels<C> at(block, axes, {0, 0, 0});
+        const auto rows_x = static_cast<std::uint64_t>(axes.rows_x);
+        std::uint64_t* const to = keys + first;
+        for (std::int64_t i = 0; i < block.count; ++i) {
+          const std::uint64_t row = static_cast<std::uint64_t>(at.x[i]) * rows_x + static_cast<std::uint64_t>(at.y[i]);
+          const std::uint64_t place = (row & low_rows) * z + static_cast<std::uint64_t>(at.z[i]);
+          to[i] = at.inside(i) ? row >> shift << kPlaceBits | place : kNoVoxel;
         }
-        keys[n] = key;
+        for (std::int64_t i = 0; i < block.count; ++i) {
+          if (to[i] != kNoVoxel) ++found[to[i] >> kPlaceBits];
+        }
       };
     });
   }
 
   /// Turns counts into places among the entries: by cloud, tile, and chunk.
   void sum_up() {
-    parallel_for(args_.clouds, 1, chunks_.threads(), [this](std::int64_t first, std::int64_t last) {
+    parallel_for(group_.last - group_.first, 1, chunks_.threads(), [this](std::int64_t first, std::int64_t last) {
       for (std::int64_t b = first; b < last; ++b) {
         std::int64_t next = chunks_[b].first_point;
         std::int64_t* bin = &bins_[b * (tiling_.tiles + 1)];
@@ -96,7 +130,7 @@ class PointBins {
           }
         }
         bin[tiling_.tiles] = next;
-        if (args_.dropped != nullptr) args_.dropped[b] = chunks_[b + 1].first_point - next;
+        if (args_.dropped != nullptr) args_.dropped[group_.first + b] = chunks_[b + 1].first_point - next;
       }
     });
   }
@@ -113,6 +147,7 @@ class PointBins {
   }
 
   const VoxelizeArgs& args_;
+  CloudGroup group_;
   const Tiling& tiling_;
   PointChunks chunks_;
   Scratch<std::int64_t> bins_;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "core/thread_pool.hpp"
+#include "kernels/cpu/point_operators_block.hpp"
 #include "kernels/voxelize.hpp"
 #include "memory/buffer.hpp"
 
@@ -45,44 +47,60 @@ void visit_element_type(DType dtype, const F& run) {
   });
 }
 
+/// Clouds [first, last) of a batch.
+struct CloudGroup {
+  std::int64_t first, last;
+};
+
 /// Points of one cloud that one thread handles.
 struct Chunk {
-  std::int64_t cloud, number;
-  std::int64_t begin, end;  ///< within the cloud
+  std::int64_t cloud, number;  ///< within the group
+  std::int64_t begin, end;     ///< within the cloud
 };
 
 class PointChunks {
  public:
   struct Cloud {
     CloudRange range;
-    std::int64_t first_point;  ///< among all clouds' points
+    std::int64_t first_point;  ///< among the points of the group
     std::int64_t first_chunk;
   };
 
-  /// Chunks of `least` points or more.
+  /// Chunks of `least` points or more, of all clouds.
   PointChunks(const VoxelizeArgs& args, std::int64_t least, const Context& ctx)
-      : args_(args), threads_(ctx.threads), clouds_(scratch_memory(ctx), args.clouds + 1) {
+      : PointChunks(args, {0, args.clouds}, least, ctx) {}
+
+  PointChunks(const VoxelizeArgs& args, CloudGroup group, std::int64_t least, const Context& ctx)
+      : args_(args),
+        first_(group.first),
+        count_(group.last - group.first),
+        threads_(ctx.threads),
+        clouds_(scratch_memory(ctx), count_ + 1) {
     std::int64_t all = 0;
-    for (std::int64_t b = 0; b < args.clouds; ++b) {
-      const CloudRange range = cloud_range(args, b);
+    for (std::int64_t b = 0; b < count_; ++b) {
+      const CloudRange range = cloud_range(args, first_ + b);
       clouds_[b] = {range, all, 0};
       all += range.end - range.begin;
     }
-    const std::int64_t pieces = 4 * workers(ctx);
+    const std::int64_t pieces = most_pieces(ctx);
     size_ = std::max(least, (all + pieces - 1) / pieces);
     std::int64_t chunks = 0;
-    for (std::int64_t b = 0; b < args.clouds; ++b) {
+    for (std::int64_t b = 0; b < count_; ++b) {
       clouds_[b].first_chunk = chunks;
       chunks += (clouds_[b].range.end - clouds_[b].range.begin + size_ - 1) / size_;
     }
-    clouds_[args.clouds] = {{}, all, chunks};
+    clouds_[count_] = {{}, all, chunks};
   }
 
-  /// Of cloud b; one more than there are says where all end.
+  /// Chunks are no more than these and the clouds.
+  static std::int64_t most_pieces(const Context& ctx) { return 4 * workers(ctx); }
+
+  /// Of cloud b of the group; one more than there are says where all end.
   const Cloud& operator[](std::int64_t b) const { return clouds_[b]; }
-  [[nodiscard]] std::int64_t points() const { return clouds_[args_.clouds].first_point; }
-  [[nodiscard]] std::int64_t count() const { return clouds_[args_.clouds].first_chunk; }
-  [[nodiscard]] std::int64_t size() const { return size_; }
+  [[nodiscard]] std::int64_t points() const { return clouds_[count_].first_point; }
+  [[nodiscard]] std::int64_t count() const { return clouds_[count_].first_chunk; }
+  /// Pieces that over_pieces() cuts.
+  [[nodiscard]] std::int64_t pieces() const { return (points() + size_ - 1) / size_; }
   [[nodiscard]] int threads() const { return threads_; }
 
   /// body(Chunk) for all of them, by many threads.
@@ -90,7 +108,7 @@ class PointChunks {
   void over(const F& body) const {
     parallel_for(count(), 1, threads_, [&](std::int64_t first, std::int64_t last) {
       const Cloud* const after =
-          std::upper_bound(clouds_.data(), clouds_.data() + args_.clouds + 1, first,
+          std::upper_bound(clouds_.data(), clouds_.data() + count_ + 1, first,
                            [](std::int64_t chunk, const Cloud& cloud) { return chunk < cloud.first_chunk; });
       std::int64_t b = after - clouds_.data() - 1;
       for (std::int64_t number = first; number < last; ++number) {
@@ -102,28 +120,41 @@ class PointChunks {
     });
   }
 
-  /// Calls what `make.operator()<C>()` returns for each point of a chunk: (its number in the cloud, the transformed
-  /// Point<C>).
+  /// body(piece, begin, end) for pieces of `all` entries, points() at most, whatever clouds they are of: chunks of tiny
+  /// clouds would need as many counters as there are clouds.
+  template <class F>
+  void over_pieces(std::int64_t all, const F& body) const {
+    const std::int64_t step = (all + pieces() - 1) / std::max<std::int64_t>(pieces(), 1);
+    parallel_for(pieces(), 1, threads_, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t piece = first; piece < last; ++piece) {
+        body(piece, std::min(piece * step, all), std::min((piece + 1) * step, all));
+      }
+    });
+  }
+
+  /// Calls what `make.operator()<C>()` returns for the points of a chunk, some at a time: (the number of the first in the
+  /// cloud, the PointBlock<C> of them, transformed).
   template <class Make>
-  void visit_points(const Chunk& chunk, const Make& make) const {
+  void visit_blocks(const Chunk& chunk, const Make& make) const {
     visit_element_type(args_.points.dtype, [&]<class T, class C>() {
       auto f = make.template operator()<C>();
-      if (args_.transforms.data == nullptr) return read<T, C>(chunk, [](const Point<C>& p) { return p; }, f);
-      read<T, C>(chunk, args_.transforms.template at<C>(chunk.cloud), f);
+      const CloudRange range = clouds_[chunk.cloud].range;
+      const bool moves = args_.transforms.data != nullptr;
+      Affine<C> affine;
+      if (moves) affine = args_.transforms.template at<C>(first_ + chunk.cloud);
+      PointBlock<C> block{};  // Vectors are read to their end.
+      for (std::int64_t n = chunk.begin; n < chunk.end; n += block.kPoints) {
+        block.template load<T>(args_.points, range.base, range.begin + n, std::min(block.kPoints, chunk.end - n));
+        if (moves) block.transform(affine);
+        f(n, std::as_const(block));
+      }
     });
   }
 
  private:
-  template <class T, class C, class Map, class F>
-  void read(const Chunk& chunk, const Map& map, F& f) const {
-    const CloudRange range = clouds_[chunk.cloud].range;
-    const PointRows points = args_.points;  // A copy: what `f` writes could else be its pitches.
-    for (std::int64_t n = chunk.begin; n < chunk.end; ++n) {
-      f(n, map(point_at<T, C>(points, range.base, range.begin + n)));
-    }
-  }
-
   const VoxelizeArgs& args_;
+  std::int64_t first_;  ///< cloud of the group
+  std::int64_t count_;
   int threads_;
   Scratch<Cloud> clouds_;
   std::int64_t size_ = 0;

@@ -50,10 +50,10 @@ struct OccupiedVoxel {
 
 class VoxelOrder {
  public:
-  /// `make.operator()<C>(cloud)` returns what gives a point's key: below `keys`, or kNoKey.
+  /// `make.operator()<C>(cloud)` returns what gives the keys of a block of points: below `keys`, or kNoKey.
   template <class Make>
   VoxelOrder(const PointChunks& chunks, std::uint64_t keys, const Make& make, MemoryResource& memory)
-      : chunks_(chunks), memory_(memory), pieces_((chunks.points() + chunks.size() - 1) / chunks.size()) {
+      : chunks_(chunks), memory_(memory), pieces_(chunks.pieces()) {
     const int key_bits = keys > 1 ? bits_of(keys - 1) : 0;
     constexpr int most_bits = 11;  // With more, the places to write to are more than a first-level cache has lines.
     passes_ = std::max(1, (key_bits + most_bits - 1) / most_bits);
@@ -108,27 +108,15 @@ class VoxelOrder {
   void enter_keys(std::uint64_t* keys, const Make& make) const {
     chunks_.over([&](const Chunk& chunk) {
       std::uint64_t* const to = keys + chunks_[chunk.cloud].first_point;
-      chunks_.visit_points(chunk, [&]<class C>() {
-        return [to, key_of = make.template operator()<C>(chunk.cloud)](std::int64_t n, const Point<C>& p) {
-          to[n] = key_of(p);
-        };
+      chunks_.visit_blocks(chunk, [&]<class C>() {
+        return [to, keys_of = make.template operator()<C>(chunk.cloud)](
+                   std::int64_t first, const PointBlock<C>& block) { keys_of(block, kNoKey, to + first); };
       });
     });
   }
 
-  /// body(piece, begin, end) for pieces of `all` entries, whatever clouds they are of: tiny ones would need as many counters.
-  template <class F>
-  void over_pieces(std::int64_t all, const F& body) const {
-    const std::int64_t step = (all + pieces_ - 1) / std::max<std::int64_t>(pieces_, 1);
-    parallel_for(pieces_, 1, chunks_.threads(), [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t piece = first; piece < last; ++piece) {
-        body(piece, std::min(piece * step, all), std::min((piece + 1) * step, all));
-      }
-    });
-  }
-
   void count_keys(const std::uint64_t* keys) const {
-    over_pieces(chunks_.points(), [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    chunks_.over_pieces(chunks_.points(), [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
       std::int64_t* const found = next(piece);
       std::fill_n(found, digits_, 0);
       for (std::int64_t n = begin; n < end; ++n) found[digit(keys[n], 0)] += keys[n] != kNoKey ? 1 : 0;
@@ -151,7 +139,7 @@ class VoxelOrder {
 
   template <class Entries>
   void scatter_keys(const std::uint64_t* keys, const Entries& to) const {
-    over_pieces(chunks_.points(), [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    chunks_.over_pieces(chunks_.points(), [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
       std::int64_t* const at = next(piece);
       for (std::int64_t n = begin; n < end; ++n) {
         if (keys[n] != kNoKey) to.set(at[digit(keys[n], 0)]++, keys[n], static_cast<std::uint64_t>(n));
@@ -161,7 +149,7 @@ class VoxelOrder {
 
   template <class Entries>
   void count_digits(const Entries& from, int shift) {
-    over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    chunks_.over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
       std::int64_t* const found = next(piece);
       std::fill_n(found, digits_, 0);
       for (std::int64_t i = begin; i < end; ++i) ++found[digit(from.key(i), shift)];
@@ -170,7 +158,7 @@ class VoxelOrder {
 
   template <class Entries>
   void scatter(const Entries& from, const Entries& to, int shift) {
-    over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    chunks_.over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
       std::int64_t* const at = next(piece);
       for (std::int64_t i = begin; i < end; ++i) to.copy(at[digit(from.key(i), shift)]++, from, i);
     });
@@ -180,14 +168,14 @@ class VoxelOrder {
   void find_voxels(const Entries& sorted, std::uint64_t* numbers) {
     const auto is_first = [&](std::int64_t i) { return i == 0 || sorted.key(i) != sorted.key(i - 1); };
     std::int64_t* const row = next_.data();  // of each piece's first new voxel
-    over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    chunks_.over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
       std::int64_t found = 0;
       for (std::int64_t i = begin; i < end; ++i) found += is_first(i) ? 1 : 0;
       row[piece] = found;
     });
     for (std::int64_t piece = 0; piece < pieces_; ++piece) count_ += std::exchange(row[piece], count_);
     voxels_ = Scratch<OccupiedVoxel>(memory_, count_);
-    over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    chunks_.over_pieces(sorted_, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
       while (begin < end && !is_first(begin)) {  // of a voxel that another piece has begun
         numbers[begin] = sorted.number(begin);
         ++begin;

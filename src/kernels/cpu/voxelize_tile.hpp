@@ -29,6 +29,28 @@ struct Tile {
   }
 };
 
+/// make() returns what one thread does with each Tile; for all tiles of dense grids, and groups of clouds as each_group()
+/// makes them.
+template <class Fits, class Make>
+void each_tile(const VoxelizeArgs& args, const Tiling& tiling, const Context& ctx, const Fits& fits, const Make& make) {
+  each_group(args, tiling, fits, [&](CloudGroup group, std::int64_t /*points*/) {
+    const PointBins bins(args, group, tiling, ctx);
+    const std::int64_t tiles = (group.last - group.first) * tiling.tiles;
+    parallel_for(tiles, 4, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
+      const auto work = make();
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t cloud = group.first + i / tiling.tiles;
+        const std::int64_t t = i % tiling.tiles;
+        Tile tile{.cloud = cloud_range(args, cloud),
+                  .entries = bins.tile(cloud - group.first, t),
+                  .first_voxel = (cloud * tiling.rows + tiling.first_row(t)) * tiling.z,
+                  .voxels = tiling.rows_of(t) * tiling.z};
+        work(tile);
+      }
+    });
+  });
+}
+
 /// Room for a tile's accumulators: of type C, for all its voxels and features, twice; and a counter for each voxel.
 template <class C>
 struct TileScratch {
@@ -216,6 +238,12 @@ class FeatureReducer {
         left_(memory, voxels),
         first_(memory, std::is_same_v<T, C> ? 0 : voxels * columns),
         second_(memory, voxels * columns) {}
+
+  /// The scratch that one takes.
+  static std::int64_t scratch(std::int64_t columns, std::int64_t voxels) {
+    const std::int64_t accumulators = std::is_same_v<T, C> ? 1 : 2;
+    return voxels * static_cast<std::int64_t>(sizeof(std::uint32_t) + sizeof(C) * accumulators * columns);
+  }
 
   void operator()(const Tile& tile, const VoxelOutput& output) const {
     const auto with = [&](auto columns) {

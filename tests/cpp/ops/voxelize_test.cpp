@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "align_arrays.hpp"
+#include "robocache/voxelize_gradient.hpp"
 
 namespace robocache {
 namespace {
@@ -164,6 +165,22 @@ TEST(VoxelizePool, AnyNumberOfThreadsGivesTheSameBits) {
   const Scene scene;
   const std::vector<float> one = scene.mean({.threads = 1});
   for (int threads : {2, 3, 8}) EXPECT_EQ(scene.mean({.threads = threads}), one) << threads;
+}
+
+TEST(VoxelizePool, AnyNumberOfThreadsGivesTheSameGradient) {
+  const Scene scene;
+  const std::vector<float> grad_out(static_cast<std::size_t>(80 * 70 * 90 * scene.columns), 0.3F);
+  const ConstTensor by{grad_out.data(), DType::f32, {80, 70, 90, scene.columns}};
+  const VoxelGradient gradients[] = {{Reduce::mean, by}, {Reduce::max, by}};
+  const auto gradient = [&](int threads) {
+    std::vector<float> out(scene.features.size(), 7);
+    voxelize_gradient({.points = {scene.points.data(), DType::f32, {scene.n, 3}},
+                       .features = {scene.features.data(), DType::f32, {scene.n, scene.columns}}},
+                      scene.grid, gradients, {out.data(), DType::f32, {scene.n, scene.columns}}, {.threads = threads});
+    return out;
+  };
+  const std::vector<float> one = gradient(1);
+  for (int threads : {2, 3, 8}) EXPECT_EQ(gradient(threads), one) << threads;
 }
 
 TEST(Voxelize, NamesWhatIsWrong) {
