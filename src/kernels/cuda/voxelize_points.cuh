@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/voxelize.hpp"
+
+// What kernels take of VoxelizeArgs to tell the voxels of points.
+namespace robocache::cuda {
+
+struct PlacedPoints {
+  PointRows points;
+  IndexList lengths, offsets;
+  Transforms transforms;
+  VoxelAxes<float> axes;
+  VoxelAxes<double> wide_axes;
+  double low[3] = {0, 0, 0};  ///< of VoxelizeSparseArgs
+  std::int64_t samples;
+  std::int64_t clouds;
+  std::int64_t rows;  ///< of one cloud's grid
+  std::int64_t z;
+
+  explicit PlacedPoints(const VoxelizeArgs& args)
+      : points(args.points),
+        lengths(args.lengths),
+        offsets(args.offsets),
+        transforms(args.transforms),
+        axes(args.axes<float>()),
+        wide_axes(args.axes<double>()),
+        samples(args.samples),
+        clouds(args.clouds),
+        rows(args.rows()),
+        z(args.grid.shape[2]) {}
+
+  [[nodiscard]] std::int64_t voxels() const { return rows * z; }
+
+  /// A cloud's points; what lengths and offsets say beyond the memory that there is, is not followed.
+  [[nodiscard]] __device__ CloudRange range(std::int64_t cloud) const {
+    const auto inside = [&](std::int64_t n) { return max(std::int64_t{0}, min(n, samples)); };
+    if (offsets.data != nullptr) return {0, inside(offsets[cloud]), inside(offsets[cloud + 1])};
+    return {cloud, 0, lengths.data != nullptr ? inside(lengths[cloud]) : samples};
+  }
+
+  template <class C>
+  [[nodiscard]] __device__ VoxelPlace place(const Point<C>& p) const {
+    const auto in = [&](const VoxelAxes<C>& a) {
+      return a.place(a.x.at(p.x) - static_cast<C>(low[0]), a.y.at(p.y) - static_cast<C>(low[1]),
+                     a.z.at(p.z) - static_cast<C>(low[2]));
+    };
+    if constexpr (sizeof(C) == sizeof(double)) {
+      return in(wide_axes);
+    } else {
+      return in(axes);
+    }
+  }
+};
+
+/// run.operator()<T, C>() with the element type of `dtype` and the type it is computed in.
+template <class F>
+void with_point_type(DType dtype, const F& run) {
+  visit(dtype, PointDTypes{}, [&]<DType known>() {
+    if constexpr (known == DType::f64) {
+      run.template operator()<double, double>();
+    } else if constexpr (known == DType::f32) {
+      run.template operator()<float, float>();
+    } else if constexpr (known == DType::f16) {
+      run.template operator()<f16, float>();
+    } else {
+      run.template operator()<bf16, float>();
+    }
+  });
+}
+
+}  // namespace robocache::cuda
