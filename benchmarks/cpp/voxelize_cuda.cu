@@ -231,13 +231,23 @@ void measure_sparse(const Case& c, bool one_voxel, std::uint64_t seed, cudaStrea
 
 int main(int argc, char** argv) {
   std::uint64_t seed = std::random_device{}();
-  if (argc == 3 && std::strcmp(argv[1], "--seed") == 0) seed = std::strtoull(argv[2], nullptr, 10);
+  std::string only;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--seed") == 0) seed = std::strtoull(argv[i + 1], nullptr, 10);
+    if (std::strcmp(argv[i], "--only") == 0) only = argv[i + 1];
+  }
+  const auto is_wanted = [&](const Case& c, const char* more, bool one_voxel) {
+    const std::string line = std::string(c.name) + " " + std::string(name(c.reduce)) + more;
+    return (line + (one_voxel ? " one voxel" : " even")).find(only) != std::string::npos;
+  };
   cudaStream_t stream = nullptr;
   check("benchmark", cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   for (const bool one_voxel : {false, true}) {
-    for (const Case& c : kCases) measure(c, one_voxel, seed, stream);
-    measure_sparse(kSparse, one_voxel, seed, stream);
+    for (const Case& c : kCases) {
+      if (is_wanted(c, "", one_voxel)) measure(c, one_voxel, seed, stream);
+    }
+    if (is_wanted(kSparse, ", sparse", one_voxel)) measure_sparse(kSparse, one_voxel, seed, stream);
   }
   return 0;
 }

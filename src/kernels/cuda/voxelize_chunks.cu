@@ -12,6 +12,8 @@ namespace robocache::cuda {
 namespace {
 
 constexpr unsigned kThreads = 128;
+constexpr unsigned kJoinThreads = 512;
+constexpr unsigned kJoinedWindows = 128;  ///< of a block
 
 std::uint64_t windows_of(std::uint32_t points) { return (std::uint64_t{points} + kVoxelSumChunk - 1) / kVoxelSumChunk; }
 
@@ -20,6 +22,16 @@ struct LongRun {
   std::uint64_t key = 0;
   bool found = false;
 };
+
+/// Whether no run goes on across an end of the window of sorted point `first`, as most do not: four loads side by side.
+__device__ bool is_apart(const SortedKeys& keys, std::uint32_t first) {
+  const std::uint32_t next = min(first + kVoxelSumChunk, keys.size - 1);
+  const std::uint64_t before = keys[max(first, 1U) - 1];
+  const std::uint64_t here = keys[first];
+  const std::uint64_t last = keys[max(next, 1U) - 1];
+  const std::uint64_t after = keys[next];
+  return (first == 0 || before != here) && last != after;
+}
 
 /// The long run that has points before sorted point `first` and that one, too.
 __device__ LongRun run_from_before(const SortedKeys& keys, std::uint32_t first) {
@@ -51,10 +63,10 @@ __global__ void __launch_bounds__(kThreads) reduce_chunks(const __grid_constant_
   const auto window = static_cast<std::uint32_t>(thread / args.columns);
   const auto column = static_cast<std::uint32_t>(thread % args.columns);
   const std::uint32_t first = window * kVoxelSumChunk;
-  if (first >= keys.size) return;
+  if (first >= keys.size || is_apart(keys, first)) return;
   const auto reduce = [&](std::uint32_t begin, std::uint32_t points, bool begins) {
     Accumulator<C, 1, kGather> chunk(args.reduce);
-    chunk.template add_points<T, 16>(args, begin, points, column);
+    chunk.template add_points<T, 64 / sizeof(C)>(args, begin, points, column);
     chunk_at<C>(args, window, begins)[column] = chunk.at[0];
   };
   if (const LongRun run = run_from_before(keys, first); run.found) {
@@ -69,36 +81,66 @@ __global__ void __launch_bounds__(kThreads) reduce_chunks(const __grid_constant_
   if (const LongRun run = run_that_begins(keys, first); run.found) reduce(run.begin, kVoxelSumChunk, true);
 }
 
-/// Puts the chunks of each long run together, in their order, in the place of its first one.
+/// A warp puts one column of a long run together: its chunks in their order, in the place of the first one. Lanes read
+/// chunks side by side and far ahead of the sum, which is serial.
 template <class C, Gather kGather>
-__global__ void __launch_bounds__(kThreads) join_chunks(const __grid_constant__ RunArgs args) {
-  start_next();
-  await_earlier();
-  const SortedKeys& keys = args.sorted.keys;
-  const std::uint64_t thread = std::uint64_t{blockIdx.x} * kThreads + threadIdx.x;
-  const auto window = static_cast<std::uint32_t>(thread / args.columns);
-  const auto column = static_cast<std::uint32_t>(thread % args.columns);
-  if (window * kVoxelSumChunk >= keys.size) return;
-  const LongRun run = run_that_begins(keys, window * kVoxelSumChunk);
-  if (!run.found) return;
-  const std::uint32_t points = min(keys.first_from(run.key + 1, run.begin, keys.size) - run.begin, args.most);
-  const std::uint32_t chunks = (points + kVoxelSumChunk - 1) / kVoxelSumChunk;
+__device__ void join_column(const RunArgs& args, std::uint32_t window, std::uint32_t chunks, std::uint32_t column) {
+  constexpr std::uint32_t kWarp = 32;
+  constexpr std::uint32_t kAhead = 8;
+  const std::uint32_t lane = threadIdx.x % kWarp;
+  const auto read = [&](std::uint32_t chunk) {
+    return chunk < chunks ? chunk_at<C>(args, window + chunk, false)[column] : C{0};
+  };
   C* const whole = chunk_at<C>(args, window, true) + column;
   Accumulator<C, 1, kGather> result(args.reduce);
   result.at[0] = *whole;
-  constexpr std::uint32_t kAhead = 32;
-  for (std::uint32_t first = 1; first < chunks; first += kAhead) {
-    Elements<C, 1> chunk[kAhead];
+  C ahead[kAhead];
+#pragma unroll
+  for (std::uint32_t k = 0; k < kAhead; ++k) ahead[k] = read(1 + k * kWarp + lane);
+  for (std::uint32_t first = 1; first < chunks; first += kAhead * kWarp) {
 #pragma unroll
     for (std::uint32_t k = 0; k < kAhead; ++k) {
-      if (first + k < chunks) chunk[k].at[0] = chunk_at<C>(args, window + first + k, false)[column];
-    }
-#pragma unroll
-    for (std::uint32_t k = 0; k < kAhead; ++k) {
-      if (first + k < chunks) result.add(chunk[k]);
+      const C mine = ahead[k];
+      ahead[k] = read(first + (kAhead + k) * kWarp + lane);
+      const std::uint32_t left = chunks - min(first + k * kWarp, chunks);
+      for (std::uint32_t from = 0; from < min(left, kWarp); ++from) {
+        result.add(Elements<C, 1>{{__shfl_sync(~0U, mine, static_cast<int>(from))}});
+      }
     }
   }
-  *whole = result.at[0];
+  __syncwarp();
+  if (lane == 0) *whole = result.at[0];
+}
+
+struct Found {
+  std::uint32_t window;
+  std::uint32_t chunks;
+};
+
+/// A block looks for the long runs that begin in kJoinedWindows windows; its warps then share their columns.
+template <class C, Gather kGather>
+__global__ void __launch_bounds__(kJoinThreads) join_chunks(const __grid_constant__ RunArgs args) {
+  __shared__ Found found[kJoinedWindows];
+  __shared__ std::uint32_t count;
+  start_next();
+  if (threadIdx.x == 0) count = 0;
+  await_earlier();
+  __syncthreads();
+  const SortedKeys& keys = args.sorted.keys;
+  const std::uint32_t window = blockIdx.x * kJoinedWindows + threadIdx.x;
+  const std::uint32_t first = window * kVoxelSumChunk;
+  if (threadIdx.x < kJoinedWindows && first < keys.size && !is_apart(keys, first)) {
+    if (const LongRun run = run_that_begins(keys, first); run.found) {
+      const std::uint32_t end = keys.first_from(run.key + 1, run.begin, keys.size);
+      const std::uint32_t points = min(end - run.begin, args.most);
+      found[atomicAdd(&count, 1)] = {window, (points + kVoxelSumChunk - 1) / kVoxelSumChunk};
+    }
+  }
+  __syncthreads();
+  for (std::uint32_t i = threadIdx.x / 32; i < count * args.columns; i += kJoinThreads / 32) {
+    const Found& run = found[i / args.columns];
+    join_column<C, kGather>(args, run.window, run.chunks, i % args.columns);
+  }
 }
 
 template <class T, class C, Gather kGather>
@@ -107,7 +149,8 @@ void launch_both(const RunArgs& args, void* stream) {
   const std::uint64_t threads = windows * args.columns;
   const dim3 grid(static_cast<unsigned>((threads + kThreads - 1) / kThreads));
   launch("voxelize", reduce_chunks<T, C, kGather>, grid, kThreads, stream, args, Start::early);
-  launch("voxelize", join_chunks<C, kGather>, grid, kThreads, stream, args, Start::early);
+  const dim3 blocks(static_cast<unsigned>((windows + kJoinedWindows - 1) / kJoinedWindows));
+  launch("voxelize", join_chunks<C, kGather>, blocks, kJoinThreads, stream, args, Start::early);
 }
 
 }  // namespace

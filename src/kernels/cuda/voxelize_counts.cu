@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <span>
 
 #include "cuda/launch.hpp"
@@ -13,69 +14,78 @@ namespace robocache::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int kPointsPerThread = 4;
+constexpr int kPointsPerThread = 2;
 constexpr int kOutputs = 4;                                   ///< of one launch
-constexpr std::int64_t kGroupBytes = std::int64_t{16} << 20;  ///< cleared at once: two groups stay in the L2 of an H200
-constexpr std::int64_t kClearBytes = kThreads * 64;           ///< by one block
+constexpr std::int64_t kGroupBytes = std::int64_t{32} << 20;  ///< cleared at once: they wait in the L2 for their points
+constexpr std::int64_t kClearBytes = kThreads * 64;           ///< by one block at least
+constexpr std::int64_t kClearBlocks = 264;
 
 struct Bytes {
   std::uint8_t* data = nullptr;
   std::int64_t size = 0;
 };
 
+struct Counted {
+  std::uint8_t* data;
+  std::int64_t cloud_bytes;
+  Reduce reduce;
+};
+
 /// One launch: what is counted, and what is cleared for the next one.
 struct CountArgs {
   PlacedPoints source;
-  std::int64_t bytes_z;
-  unsigned long long* dropped;
+  std::int64_t bytes_z = 0;
+  unsigned long long* dropped = nullptr;
   std::int64_t first_cloud = 0;
   unsigned blocks = 1;        ///< of a cloud
   unsigned count_blocks = 0;  ///< of all clouds
-  VoxelOutput outputs[kOutputs] = {};
+  Counted outputs[kOutputs] = {};
   int output_count = 0;
   Bytes cleared[kOutputs + 1] = {};
   int cleared_count = 0;
 };
 
-/// `points` points in one voxel.
-__device__ void add(const CountArgs& args, std::int64_t cloud, const VoxelPlace& at, int points) {
-  const std::int64_t row = cloud * args.source.rows + at.row;
-  const std::int64_t z = args.source.z;
+/// `points` points in one voxel of a cloud.
+template <class Index>
+__device__ void add(const CountArgs& args, std::int64_t cloud, Index voxel, int points) {
   for (int i = 0; i < args.output_count; ++i) {
-    void* data = args.outputs[i].data;
+    std::uint8_t* const data = args.outputs[i].data + cloud * args.outputs[i].cloud_bytes;
     if (args.outputs[i].reduce == Reduce::count) {
-      atomicAdd(static_cast<int*>(data) + row * z + at.z, points);
+      atomicAdd(reinterpret_cast<int*>(data) + voxel, points);
     } else if (args.outputs[i].reduce == Reduce::occupancy) {
-      static_cast<std::uint8_t*>(data)[row * z + at.z] = 1;  // Whoever comes last writes the same.
+      data[voxel] = 1;  // Whoever comes last writes the same.
     } else {
-      const auto byte =
-          reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(row * args.bytes_z + at.z / 8);
-      const unsigned bit = at.z % 8 + 8 * (byte % sizeof(unsigned));  // There are no atomics for bytes.
+      const auto row = voxel / static_cast<Index>(args.source.z);
+      const auto z = static_cast<unsigned>(voxel - row * static_cast<Index>(args.source.z));
+      const auto byte = reinterpret_cast<std::uintptr_t>(data) + std::uint64_t{row} * args.bytes_z + z / 8;
+      const unsigned bit = z % 8 + 8 * (byte % sizeof(unsigned));  // There are no atomics for bytes.
       atomicOr(reinterpret_cast<unsigned*>(byte & ~(sizeof(unsigned) - 1)), 1u << bit);
     }
   }
 }
 
-/// A point for each lane of a warp; true where it is in no voxel. Where neighbours share a voxel, as in scans and in full
-/// voxels, one lane speaks for all that do: atomics on one word take their turns.
-__device__ bool add_of_warp(const CountArgs& args, std::int64_t cloud, const VoxelPlace& at, bool there) {
+/// A point's voxel for each lane of a warp, or kNowhere. Where neighbours share one, as in scans and in full voxels, a
+/// lane speaks for all that do: atomics on one word take their turns.
+template <class Index>
+__device__ void add_of_warp(const CountArgs& args, std::int64_t cloud, Index voxel) {
+  constexpr Index kNowhere = ~Index{0};
   const unsigned lane = threadIdx.x % 32;
-  const std::int64_t voxel = there && at.row >= 0 ? at.row * args.source.z + at.z : -1;
-  const std::int64_t before = __shfl_up_sync(~0u, voxel, 1);
-  unsigned alike = 1u << lane;
-  if (__any_sync(~0u, lane > 0 && voxel >= 0 && before == voxel)) alike = __match_any_sync(~0u, voxel);
-  if (voxel >= 0 && __ffs(alike) - 1 == static_cast<int>(lane)) add(args, cloud, at, __popc(alike));
-  return there && voxel < 0;
+  const Index before = __shfl_up_sync(~0u, voxel, 1);
+  int points = voxel != kNowhere ? 1 : 0;
+  if (__any_sync(~0u, lane > 0 && points > 0 && before == voxel)) {
+    const unsigned alike = __match_any_sync(~0u, voxel);
+    points = points > 0 && __ffs(alike) - 1 == static_cast<int>(lane) ? __popc(alike) : 0;
+  }
+  if (points > 0) add(args, cloud, voxel, points);
 }
 
 /// Block after block of a cloud's points. Reads them, which nothing in this call writes, while the launch before clears
 /// the results.
-template <class T, class C>
+template <class T, class C, class Index>
 __device__ void count_points(const CountArgs& args) {
   const std::int64_t cloud = args.first_cloud + blockIdx.x / args.blocks;
   const CloudRange range = args.source.range(cloud);
   const bool moved = args.source.transforms.data != nullptr;
-  const Affine<C> affine = moved ? args.source.transforms.template at<C>(cloud) : Affine<C>{};
   constexpr std::int64_t kEach = std::int64_t{kThreads} * kPointsPerThread;
   int outside = 0;
   bool cleared = false;
@@ -88,14 +98,18 @@ __device__ void count_points(const CountArgs& args) {
       const bool there = n + k * kThreads < range.end;
       p[k] = there ? point_at<T, C>(args.source.points, range.base, n + k * kThreads) : Point<C>{};
     }
+    Index voxel[kPointsPerThread];
+#pragma unroll
+    for (int k = 0; k < kPointsPerThread; ++k) {
+      if (moved) p[k] = args.source.transforms.template at<C>(cloud)(p[k]);
+      const bool there = n + k * kThreads < range.end;
+      voxel[k] = there ? args.source.template voxel<C, Index>(p[k]) : ~Index{0};
+      outside += there && voxel[k] == ~Index{0} ? 1 : 0;
+    }
     if (!cleared) await_earlier();
     cleared = true;
 #pragma unroll
-    for (int k = 0; k < kPointsPerThread; ++k) {
-      const bool there = n + k * kThreads < range.end;
-      const VoxelPlace at = args.source.place(moved ? affine(p[k]) : p[k]);
-      outside += add_of_warp(args, cloud, at, there) ? 1 : 0;
-    }
+    for (int k = 0; k < kPointsPerThread; ++k) add_of_warp(args, cloud, voxel[k]);
   }
   if (!cleared) await_earlier();
   if (args.dropped == nullptr) return;
@@ -117,11 +131,12 @@ __device__ void clear(const Bytes& bytes) {
   if (thread < bytes.size - tail) bytes.data[tail + thread] = 0;
 }
 
-template <class T, class C>
-__global__ void __launch_bounds__(kThreads) count_and_clear(const __grid_constant__ CountArgs args) {
+/// 32-bit Index where a cloud has no more voxels.
+template <class T, class C, class Index>
+__global__ void __launch_bounds__(kThreads, sizeof(C) + sizeof(Index) == 8 ? 8 : 4) count_and_clear(const __grid_constant__ CountArgs args) {
   start_next();
   if (blockIdx.x < args.count_blocks) {
-    count_points<T, C>(args);
+    count_points<T, C, Index>(args);
   } else {
     await_earlier();
   }
@@ -136,10 +151,12 @@ class Counting {
         launch_{.source = PlacedPoints(args),
                 .bytes_z = args.bytes_z(),
                 .dropped = reinterpret_cast<unsigned long long*>(dropped)} {
-    std::ranges::copy(outputs, launch_.outputs);
-    launch_.output_count = static_cast<int>(outputs.size());
     std::int64_t bytes = 1;
-    for (const VoxelOutput& output : outputs) bytes += is_grouped(output) ? bytes_of_cloud(output) : 0;
+    for (const VoxelOutput& output : outputs) {
+      Counted& counted = launch_.outputs[launch_.output_count++];
+      counted = {static_cast<std::uint8_t*>(output.data), bytes_of_cloud(output.reduce), output.reduce};
+      if (is_grouped(counted)) bytes += counted.cloud_bytes;
+    }
     group_ = std::clamp<std::int64_t>(kGroupBytes / bytes, 1, args.clouds);
     // Packed clouds: what they have on the average; a larger one takes more rounds.
     const std::int64_t points =
@@ -158,23 +175,25 @@ class Counting {
       launch_.first_cloud = first;
       launch_.count_blocks = launch_.blocks * static_cast<unsigned>(clouds);
       const std::int64_t cleared = plan_clearing(g);
-      const std::int64_t blocks = std::clamp<std::int64_t>((cleared + kClearBytes - 1) / kClearBytes, 1, 1 << 16);
+      const std::int64_t blocks = std::clamp<std::int64_t>((cleared + kClearBytes - 1) / kClearBytes, 1, kClearBlocks);
       const dim3 grid(std::max(launch_.count_blocks, static_cast<unsigned>(blocks)));
+      const Start start = g == 0 ? Start::in_order : Start::early;
       with_point_type(args_.points.dtype, [&]<class T, class C>() {
-        launch("voxelize", count_and_clear<T, C>, grid, kThreads, stream, launch_,
-               g == 0 ? Start::in_order : Start::early);
+        const auto kernel = launch_.source.voxels() < std::numeric_limits<std::uint32_t>::max()
+                                ? count_and_clear<T, C, std::uint32_t>
+                                : count_and_clear<T, C, std::uint64_t>;
+        launch("voxelize", kernel, grid, kThreads, stream, launch_, start);
       });
     }
   }
 
  private:
   /// The words of bits are shared by clouds, and they are few: all are cleared first.
-  static bool is_grouped(const VoxelOutput& output) { return output.reduce != Reduce::occupancy_bits; }
+  static bool is_grouped(const Counted& output) { return output.reduce != Reduce::occupancy_bits; }
 
-  [[nodiscard]] std::int64_t bytes_of_cloud(const VoxelOutput& output) const {
-    if (output.reduce == Reduce::occupancy_bits) return args_.rows() * args_.bytes_z();
-    return args_.rows() * args_.grid.shape[2] *
-           static_cast<std::int64_t>(output.reduce == Reduce::count ? sizeof(int) : 1);
+  [[nodiscard]] std::int64_t bytes_of_cloud(Reduce reduce) const {
+    if (reduce == Reduce::occupancy_bits) return args_.rows() * args_.bytes_z();
+    return args_.rows() * args_.grid.shape[2] * static_cast<std::int64_t>(reduce == Reduce::count ? sizeof(int) : 1);
   }
 
   /// What launch `g` clears; how many bytes that is.
@@ -186,11 +205,11 @@ class Counting {
       launch_.cleared[launch_.cleared_count++] = {static_cast<std::uint8_t*>(data) + first * bytes, clouds * bytes};
       all += clouds * bytes;
     };
-    for (const VoxelOutput& output : std::span(launch_.outputs, static_cast<std::size_t>(launch_.output_count))) {
+    for (const Counted& output : std::span(launch_.outputs, static_cast<std::size_t>(launch_.output_count))) {
       if (is_grouped(output)) {
-        clear_clouds(output.data, bytes_of_cloud(output), g * group_, std::min(group_, args_.clouds - g * group_));
+        clear_clouds(output.data, output.cloud_bytes, g * group_, std::min(group_, args_.clouds - g * group_));
       } else if (g == 0) {
-        clear_clouds(output.data, bytes_of_cloud(output), 0, args_.clouds);
+        clear_clouds(output.data, output.cloud_bytes, 0, args_.clouds);
       }
     }
     if (g == 0 && launch_.dropped != nullptr) clear_clouds(launch_.dropped, sizeof(*launch_.dropped), 0, args_.clouds);

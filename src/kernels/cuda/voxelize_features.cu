@@ -13,7 +13,8 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 constexpr std::int64_t kTileBytes = 16 << 10;
-constexpr std::int64_t kTileVoxels = 2048;  ///< at most
+constexpr std::int64_t kTileVoxels = 1024;  ///< at most
+constexpr std::uint32_t kScanned = 4096;    ///< sorted points of a tile that are looked at one by one, at most
 
 struct TileArgs {
   RunArgs runs;
@@ -53,42 +54,65 @@ __device__ void fill(T* to, std::uint32_t size, T value) {
   if (threadIdx.x < size - tail) to[tail + threadIdx.x] = value;
 }
 
-/// The occupied voxels of a tile.
+/// The occupied voxels of a tile, in any order.
 struct Occupied {
-  std::uint32_t begin[kTileVoxels + 1];  ///< of each voxel of the tile, among the sorted points
-  std::uint16_t voxel[kTileVoxels];      ///< those that have points, in any order
+  std::uint32_t begin[kTileVoxels];   ///< of each: its first sorted point
+  std::uint32_t points[kTileVoxels];  ///< and how many there are
+  std::uint16_t voxel[kTileVoxels];
   std::uint32_t count;
+
+  __device__ void add(std::uint64_t of_tile, std::uint32_t first, std::uint32_t size) {
+    const std::uint32_t i = atomicAdd(&count, 1);
+    voxel[i] = static_cast<std::uint16_t>(of_tile);
+    begin[i] = first;
+    points[i] = size;
+  }
 };
+
+/// Brings a line to the nearest cache.
+__device__ void prefetch_line(const void* from) { asm volatile("prefetch.global.L1 [%0];" ::"l"(from)); }
+
+/// Fills `tile` from sorted points [first, last), by all threads of a block.
+__device__ void find_occupied(const RunArgs& args, std::uint64_t first_voxel, std::uint32_t voxels, std::uint32_t first,
+                              std::uint32_t last, Occupied& tile) {
+  const SortedKeys& keys = args.sorted.keys;
+  if (last - first <= kScanned) {
+    for (std::uint32_t i = first + threadIdx.x; i < last; i += kThreads) {
+      prefetch_line(args.sorted.order + i);
+      if (keys.begins(i)) tile.add(keys[i] - first_voxel, i, keys.run_length(i));
+    }
+    return;
+  }
+  for (std::uint32_t v = threadIdx.x; v < voxels; v += kThreads) {
+    const std::uint32_t begin = keys.first_from(first_voxel + v, first, last);
+    if (keys.has(begin, first_voxel + v)) tile.add(v, begin, keys.first_from(first_voxel + v + 1, begin, last) - begin);
+  }
+}
 
 /// A block for each tile. What it fills before the earlier kernels are complete, none of them touches.
 template <class T, class C, int kWidth, Gather kGather>
-__global__ void __launch_bounds__(kThreads, 6) reduce_tiles(const __grid_constant__ TileArgs args) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_tiles(const __grid_constant__ TileArgs args) {
   __shared__ Occupied tile;
   start_next();
   const std::uint32_t columns = args.runs.columns;
   const std::uint64_t first_voxel = std::uint64_t{blockIdx.x} * args.tile_voxels;
   const auto voxels = static_cast<std::uint32_t>(min(std::uint64_t{args.tile_voxels}, args.voxels - first_voxel));
   T* const out = static_cast<T*>(args.out) + first_voxel * columns;
-  fill(out, voxels * columns, filled<T>(args.empty));
   if (threadIdx.x == 0) tile.count = 0;
   await_earlier();
   const std::uint32_t first = args.first_points[blockIdx.x];
   const std::uint32_t last = args.first_points[blockIdx.x + 1];
-  if (first == last) return;
-  for (std::uint32_t v = threadIdx.x; v <= voxels; v += kThreads) {
-    tile.begin[v] = args.runs.sorted.keys.first_from(first_voxel + v, first, last);
-  }
   __syncthreads();
-  for (std::uint32_t v = threadIdx.x; v < voxels; v += kThreads) {
-    if (tile.begin[v] < tile.begin[v + 1]) tile.voxel[atomicAdd(&tile.count, 1)] = static_cast<std::uint16_t>(v);
-  }
+  if (first < last) find_occupied(args.runs, first_voxel, voxels, first, last, tile);
+  fill(out, voxels * columns, filled<T>(args.empty));
   __syncthreads();
   const std::uint32_t accesses = columns / kWidth;  // of a voxel
-  for (std::uint32_t i = threadIdx.x; i < tile.count * accesses; i += kThreads) {
-    const std::uint32_t v = tile.voxel[i / accesses];
+  const std::uint32_t all = tile.count * accesses;
+  for (std::uint32_t i = threadIdx.x; i < all; i += kThreads) {
+    const std::uint32_t at = i / accesses;
     const std::uint32_t column = i % accesses * kWidth;
-    *reinterpret_cast<Elements<T, kWidth>*>(out + v * columns + column) =
-        reduce_run<T, C, kWidth, kGather>(args.runs, tile.begin[v], tile.begin[v + 1] - tile.begin[v], column);
+    *reinterpret_cast<Elements<T, kWidth>*>(out + std::uint64_t{tile.voxel[at]} * columns + column) =
+        reduce_run<T, C, kWidth, kGather>(args.runs, tile.begin[at], tile.points[at], column);
   }
 }
 

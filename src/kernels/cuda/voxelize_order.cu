@@ -15,12 +15,12 @@ namespace robocache::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
+constexpr unsigned kPointsPerThread = 4;
 constexpr std::int64_t kMostPoints = std::numeric_limits<std::int32_t>::max();
 
 struct KeyArgs {
   PlacedPoints source;
   void* keys;
-  bool wide;
   std::uint32_t size;
   std::uint32_t* order;
   unsigned long long* dropped;
@@ -57,25 +57,35 @@ __device__ void count_dropped(unsigned long long* dropped, std::int64_t cloud, b
   }
 }
 
-template <class T, class C>
+/// All points of a thread are read before the first is placed.
+template <class T, class C, class Key>
 __global__ void __launch_bounds__(kThreads) make_keys(const __grid_constant__ KeyArgs args) {
-  const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
-  const std::int64_t cloud = i < args.size ? cloud_at(args.source, i) : -1;
-  std::uint64_t key = args.none;
-  if (cloud >= 0) {
-    const bool packed = args.source.offsets.data != nullptr;
-    Point<C> p = point_at<T, C>(args.source.points, packed ? 0 : cloud, packed ? i : i - cloud * args.source.samples);
-    if (args.source.transforms.data != nullptr) p = args.source.transforms.template at<C>(cloud)(p);
-    const VoxelPlace at = args.source.place(p);
-    if (at.row >= 0) key = cloud * args.voxels + static_cast<std::uint64_t>(at.row * args.source.z + at.z);
+  const bool packed = args.source.offsets.data != nullptr;
+  const std::uint32_t first = blockIdx.x * kThreads * kPointsPerThread + threadIdx.x;
+  Point<C> p[kPointsPerThread];
+  std::int64_t cloud[kPointsPerThread];
+#pragma unroll
+  for (std::uint32_t k = 0; k < kPointsPerThread; ++k) {
+    const std::uint32_t i = first + k * kThreads;
+    cloud[k] = i < args.size ? cloud_at(args.source, i) : -1;
+    const std::int64_t base = packed ? 0 : cloud[k];
+    p[k] = cloud[k] >= 0 ? point_at<T, C>(args.source.points, base, i - base * args.source.samples) : Point<C>{};
   }
-  count_dropped(args.dropped, cloud, cloud >= 0 && key == args.none);
-  if (i >= args.size) return;
-  args.order[i] = i;
-  if (args.wide) {
-    static_cast<std::uint64_t*>(args.keys)[i] = key;
-  } else {
-    static_cast<std::uint32_t*>(args.keys)[i] = static_cast<std::uint32_t>(key);
+#pragma unroll
+  for (std::uint32_t k = 0; k < kPointsPerThread; ++k) {
+    const Key none = static_cast<Key>(args.none);
+    Key key = none;
+    if (cloud[k] >= 0) {
+      if (args.source.transforms.data != nullptr) p[k] = args.source.transforms.template at<C>(cloud[k])(p[k]);
+      if (const Key voxel = args.source.template voxel<C, Key>(p[k]); voxel != ~Key{0}) {
+        key = static_cast<Key>(cloud[k]) * static_cast<Key>(args.voxels) + voxel;
+      }
+    }
+    count_dropped(args.dropped, cloud[k], cloud[k] >= 0 && key == none);
+    const std::uint32_t i = first + k * kThreads;
+    if (i >= args.size) continue;
+    args.order[i] = i;
+    static_cast<Key*>(args.keys)[i] = key;
   }
 }
 
@@ -131,22 +141,24 @@ SortedPoints PointOrder::sort(const ScratchPlan& scratch, std::int64_t* dropped,
   if (size_ == 0) return sorted;
   void* const keys[] = {scratch.at<void>(keys_[0]), scratch.at<void>(keys_[1])};
   std::uint32_t* const order[] = {scratch.at<std::uint32_t>(order_[0]), scratch.at<std::uint32_t>(order_[1])};
+  const bool wide = key_bits_ > 32;
   KeyArgs to{.source = PlacedPoints(args_),
              .keys = keys[0],
-             .wide = key_bits_ > 32,
              .size = size_,
              .order = order[0],
              .dropped = reinterpret_cast<unsigned long long*>(dropped),
              .voxels = static_cast<std::uint64_t>(args_.rows() * args_.grid.shape[2]),
              .none = none_};
   std::ranges::copy(low_, to.source.low);
+  constexpr unsigned kEach = kThreads * kPointsPerThread;
   with_point_type(args_.points.dtype, [&]<class T, class C>() {
-    launch(op_, make_keys<T, C>, dim3((size_ + kThreads - 1) / kThreads), kThreads, stream, to);
+    const auto kernel = wide ? make_keys<T, C, std::uint64_t> : make_keys<T, C, std::uint32_t>;
+    launch(op_, kernel, dim3((size_ + kEach - 1) / kEach), kThreads, stream, to);
   });
   std::size_t bytes = work_bytes_;
   void* const work = scratch.at<void>(work_);
-  sorted = to.wide ? sort_pairs<std::uint64_t>(work, bytes, keys, order, size_, key_bits_, stream)
-                   : sort_pairs<std::uint32_t>(work, bytes, keys, order, size_, key_bits_, stream);
+  sorted = wide ? sort_pairs<std::uint64_t>(work, bytes, keys, order, size_, key_bits_, stream)
+                : sort_pairs<std::uint32_t>(work, bytes, keys, order, size_, key_bits_, stream);
   sorted.keys.size = size_;
   sorted.keys.none = none_;
   return sorted;

@@ -45,9 +45,30 @@ struct SortedKeys {
   [[nodiscard]] ROBOCACHE_HD bool has(std::uint32_t i, std::uint64_t key) const {
     return i < size && (*this)[i] == key;
   }
+  /// Whether sorted point i is the first of a voxel.
+  [[nodiscard]] ROBOCACHE_HD bool begins(std::uint32_t i) const {
+    const std::uint64_t key = (*this)[i];
+    return key != none && (i == 0 || (*this)[i - 1] != key);
+  }
+  /// The points of the voxel whose first is sorted point i; most have few.
+  [[nodiscard]] ROBOCACHE_HD std::uint32_t run_length(std::uint32_t i) const {
+    const std::uint64_t key = (*this)[i];
+    std::uint32_t step = 1;
+    while (has(i + step, key)) step *= 2;
+    return first_from(key + 1, i + step / 2 + 1, i + step < size ? i + step : size) - i;
+  }
   /// The first i in [first, last) with a key of at least `key`, or last.
   [[nodiscard]] ROBOCACHE_HD std::uint32_t first_from(std::uint64_t key, std::uint32_t first,
                                                       std::uint32_t last) const {
+    constexpr std::uint32_t kWays = 8;  // Of a long range that many parts are told apart by loads side by side.
+    while (last - first >= 4 * kWays) {
+      const std::uint32_t part = (last - first) / kWays;
+      std::uint32_t less = 0;
+      ROBOCACHE_UNROLL
+      for (std::uint32_t way = 1; way < kWays; ++way) less += (*this)[first + way * part] < key ? 1 : 0;
+      last = less + 1 < kWays ? first + (less + 1) * part : last;
+      first += less * part;
+    }
     while (first < last) {
       const std::uint32_t middle = first + (last - first) / 2;
       if ((*this)[middle] < key) {

@@ -40,16 +40,24 @@ struct PlacedPoints {
     return {cloud, 0, lengths.data != nullptr ? inside(lengths[cloud]) : samples};
   }
 
+  /// A point's voxel of its cloud; all bits set: none. Index holds the number of voxels.
+  template <class C, class Index>
+  [[nodiscard]] __device__ Index voxel(const Point<C>& p) const {
+    const VoxelAxes<C>& a = axes_of<C>();
+    const C x = a.x.at(p.x) - static_cast<C>(low[0]);
+    const C y = a.y.at(p.y) - static_cast<C>(low[1]);
+    const C k = a.z.at(p.z) - static_cast<C>(low[2]);
+    if (!(a.x.holds(x) && a.y.holds(y) && a.z.holds(k))) return ~Index{0};
+    return (static_cast<Index>(x) * static_cast<Index>(a.rows_x) + static_cast<Index>(y)) * static_cast<Index>(z) +
+           static_cast<Index>(k);
+  }
+
   template <class C>
-  [[nodiscard]] __device__ VoxelPlace place(const Point<C>& p) const {
-    const auto in = [&](const VoxelAxes<C>& a) {
-      return a.place(a.x.at(p.x) - static_cast<C>(low[0]), a.y.at(p.y) - static_cast<C>(low[1]),
-                     a.z.at(p.z) - static_cast<C>(low[2]));
-    };
+  [[nodiscard]] __device__ const VoxelAxes<C>& axes_of() const {
     if constexpr (sizeof(C) == sizeof(double)) {
-      return in(wide_axes);
+      return wide_axes;
     } else {
-      return in(axes);
+      return axes;
     }
   }
 };

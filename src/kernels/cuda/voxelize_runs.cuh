@@ -34,12 +34,12 @@ struct alignas(sizeof(T) * kWidth) Elements {
   T at[kWidth];
 };
 
-/// The features from `column` on of sorted point i.
-template <class T, int kWidth>
+/// The features from `column` on of sorted point i. `kFlat` says that args.samples is 0.
+template <class T, int kWidth, bool kFlat>
 __device__ Elements<T, kWidth> features_at(const RunArgs& args, std::uint32_t i, std::uint32_t column) {
   const std::uint32_t point = args.sorted.order[i];
   const T* row = static_cast<const T*>(args.rows.data) + column * args.rows.column;
-  if (args.samples == 0) {
+  if constexpr (kFlat) {
     row += point * args.rows.row;
   } else {
     row += point / args.samples * args.rows.batch + point % args.samples * args.rows.row;
@@ -75,17 +75,31 @@ struct Accumulator {
   /// Sorted points [begin, begin + points), in order; kAhead of them are loaded before the first is added.
   template <class T, int kAhead>
   __device__ void add_points(const RunArgs& args, std::uint32_t begin, std::uint32_t points, std::uint32_t column) {
+    if (args.samples == 0) {  // Asked here: a branch in the loop would keep loads from going ahead.
+      add_rows<T, kAhead, true>(args, begin, points, column);
+    } else {
+      add_rows<T, kAhead, false>(args, begin, points, column);
+    }
+  }
+
+ private:
+  template <class T, int kAhead, bool kFlat>
+  __device__ void add_rows(const RunArgs& args, std::uint32_t begin, std::uint32_t points, std::uint32_t column) {
     std::uint32_t i = 0;
     for (; i + kAhead <= points; i += kAhead) {
       Elements<T, kWidth> from[kAhead];
 #pragma unroll
-      for (int k = 0; k < kAhead; ++k) from[k] = features_at<T, kWidth>(args, begin + i + k, column);
+      for (int k = 0; k < kAhead; ++k) from[k] = features_at<T, kWidth, kFlat>(args, begin + i + k, column);
 #pragma unroll
       for (int k = 0; k < kAhead; ++k) add(from[k]);
     }
-    for (; i < points; ++i) add(features_at<T, kWidth>(args, begin + i, column));
+    for (; i < points; ++i) add(features_at<T, kWidth, kFlat>(args, begin + i, column));
   }
 };
+
+/// Blocks of 256 threads on a processor that reduce runs: as many as take no registers from others.
+template <class T>
+inline constexpr int kBlocks = sizeof(T) == sizeof(float) ? 6 : 4;
 
 /// Where the chunk of the run that begins in a window is kept (`begins`), or of the run that began before.
 template <class C>
@@ -99,7 +113,9 @@ __device__ Elements<T, kWidth> reduce_run(const RunArgs& args, std::uint32_t beg
                                           std::uint32_t column) {
   points = min(points, args.most);
   if constexpr (kGather == Gather::copy) {
-    return features_at<T, kWidth>(args, args.reduce == Reduce::first ? begin : begin + points - 1, column);
+    const std::uint32_t i = args.reduce == Reduce::first ? begin : begin + points - 1;
+    return args.samples == 0 ? features_at<T, kWidth, true>(args, i, column)
+                             : features_at<T, kWidth, false>(args, i, column);
   } else {
     Accumulator<C, kWidth, kGather> result(args.reduce);
     if (points <= kVoxelSumChunk) {

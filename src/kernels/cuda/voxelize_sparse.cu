@@ -40,20 +40,7 @@ struct SparseArgs {
   [[nodiscard]] __device__ std::uint32_t row_count() const {
     return sorted.keys.size > 0 ? rows[sorted.keys.size - 1] : 0;
   }
-  /// Whether sorted point i is the first of a voxel.
-  [[nodiscard]] __device__ bool begins(std::uint32_t i) const {
-    const std::uint64_t key = sorted.keys[i];
-    return key != sorted.keys.none && (i == 0 || sorted.keys[i - 1] != key);
-  }
 };
-
-/// The points of the run that begins with sorted point `begin`: most runs are short.
-__device__ std::uint32_t run_length(const SortedKeys& keys, std::uint32_t begin) {
-  const std::uint64_t key = keys[begin];
-  std::uint32_t step = 1;
-  while (keys.has(begin + step, key)) step *= 2;
-  return keys.first_from(key + 1, begin + step / 2 + 1, min(begin + step, keys.size)) - begin;
-}
 
 /// What of `firsts` is not of the cloud that a key is of.
 __device__ std::uint32_t firsts_before(const SparseArgs& args, std::int64_t cloud) {
@@ -65,14 +52,14 @@ __device__ std::uint32_t firsts_before(const SparseArgs& args, std::int64_t clou
 /// Marks, of all points in their own order, those that are the first of a voxel.
 __global__ void __launch_bounds__(kThreads) mark_firsts(const __grid_constant__ SparseArgs args) {
   const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
-  if (i < args.sorted.keys.size) args.firsts[args.sorted.order[i]] = args.begins(i) ? 1 : 0;
+  if (i < args.sorted.keys.size) args.firsts[args.sorted.order[i]] = args.sorted.keys.begins(i) ? 1 : 0;
 }
 
 /// Marks, of the sorted points, those that begin a kept voxel.
 __global__ void __launch_bounds__(kThreads) mark_rows(const __grid_constant__ SparseArgs args) {
   const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (i >= args.sorted.keys.size) return;
-  bool begins = args.begins(i);
+  bool begins = args.sorted.keys.begins(i);
   if (begins && args.firsts != nullptr) {
     const auto cloud = static_cast<std::int64_t>(args.sorted.keys[i] / args.voxels());
     begins = args.firsts[args.sorted.order[i]] - firsts_before(args, cloud) <= args.most_voxels;
@@ -80,13 +67,19 @@ __global__ void __launch_bounds__(kThreads) mark_rows(const __grid_constant__ Sp
   args.rows[i] = begins ? 1 : 0;
 }
 
-__device__ void write_coords(const SparseArgs& args, std::uint64_t key, std::int32_t* to) {
-  for (int axis = 2; axis >= 0; --axis) {
-    const auto size = static_cast<std::uint64_t>(args.shape[axis]);
-    to[1 + axis] = static_cast<std::int32_t>(key % size);
-    key /= size;
-  }
-  to[0] = static_cast<std::int32_t>(key);
+/// The cloud and the voxel that a key stands for; divisions of 64 bits take ten times as long.
+template <class Key>
+__device__ int4 coords_of(const SparseArgs& args, Key key) {
+  const auto part = [&](int axis) {
+    const Key all = key;
+    const auto size = static_cast<Key>(args.shape[axis]);
+    key = all / size;
+    return static_cast<int>(all - key * size);
+  };
+  const int z = part(2);
+  const int y = part(1);
+  const int x = part(0);
+  return {static_cast<int>(key), x, y, z};
 }
 
 /// A thread for each sorted point; what begins a row says all of it.
@@ -98,12 +91,16 @@ __global__ void __launch_bounds__(kThreads) find_rows(const __grid_constant__ Sp
   if (i >= args.row_count()) args.points[i] = 0;
   const std::uint32_t row = args.rows[i] - 1;
   if (args.rows[i] == (i > 0 ? args.rows[i - 1] : 0)) return;
-  const std::uint32_t points = min(run_length(args.sorted.keys, i), args.most_points);
+  const std::uint32_t points = min(args.sorted.keys.run_length(i), args.most_points);
   args.begin[row] = i;
   args.points[row] = points;
   if (row >= args.capacity) return;
   if (args.counts != nullptr) args.counts[row] = static_cast<std::int32_t>(points);
-  if (args.coords != nullptr) write_coords(args, args.sorted.keys[i], args.coords + std::int64_t{4} * row);
+  if (args.coords == nullptr) return;
+  const std::uint64_t key = args.sorted.keys[i];
+  const int4 coords = args.sorted.keys.wide ? coords_of(args, key) : coords_of(args, static_cast<std::uint32_t>(key));
+  std::int32_t* const to = args.coords + std::int64_t{4} * row;
+  to[0] = coords.x, to[1] = coords.y, to[2] = coords.z, to[3] = coords.w;
 }
 
 /// A thread for each sorted point.
@@ -117,20 +114,8 @@ __global__ void __launch_bounds__(kThreads) write_inverse(const __grid_constant_
   args.inverse[args.sorted.order[i]] = kept ? std::int64_t{row} : -1;
 }
 
-/// The first row of a cloud or a later one.
-__device__ std::uint32_t first_row(const SparseArgs& args, std::uint64_t key) {
-  std::uint32_t first = 0;
-  std::uint32_t last = args.row_count();
-  while (first < last) {
-    const std::uint32_t middle = first + (last - first) / 2;
-    if (args.sorted.keys[args.begin[middle]] < key) {
-      first = middle + 1;
-    } else {
-      last = middle;
-    }
-  }
-  return first;
-}
+/// The first row from sorted point i on.
+__device__ std::uint32_t row_from(const SparseArgs& args, std::uint32_t i) { return i > 0 ? args.rows[i - 1] : 0; }
 
 /// A thread for each cloud, and one more.
 __global__ void __launch_bounds__(kThreads) write_totals(const __grid_constant__ SparseArgs args) {
@@ -138,16 +123,17 @@ __global__ void __launch_bounds__(kThreads) write_totals(const __grid_constant__
   await_earlier();
   const std::int64_t cloud = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (cloud > args.source.clouds) return;
+  const SortedKeys& keys = args.sorted.keys;
   const std::uint64_t key = static_cast<std::uint64_t>(cloud) * args.voxels();
-  const std::uint32_t first = first_row(args, key);
+  const std::uint32_t begin = keys.first_from(key, 0, keys.size);
+  const std::uint32_t first = row_from(args, begin);
   if (args.offsets != nullptr) args.offsets[cloud] = first;
   if (args.dropped == nullptr || cloud == args.source.clouds) return;
-  const SortedKeys& keys = args.sorted.keys;
-  std::int64_t kept = 0;
-  if (args.kept == nullptr) {
-    kept = keys.first_from(key + args.voxels(), 0, keys.size) - keys.first_from(key, 0, keys.size);
-  } else if (const std::uint32_t last = first_row(args, key + args.voxels()); last > first) {
-    kept = args.kept[last - 1] - (first > 0 ? args.kept[first - 1] : 0);
+  const std::uint32_t end = keys.first_from(key + args.voxels(), begin, keys.size);
+  std::int64_t kept = end - begin;
+  if (args.kept != nullptr) {
+    const std::uint32_t last = row_from(args, end);
+    kept = last > first ? args.kept[last - 1] - (first > 0 ? args.kept[first - 1] : 0) : 0;
   }
   const CloudRange range = args.source.range(cloud);
   args.dropped[cloud] = max(range.end - range.begin, std::int64_t{0}) - kept;
@@ -156,25 +142,26 @@ __global__ void __launch_bounds__(kThreads) write_totals(const __grid_constant__
 struct ReduceArgs {
   RunArgs runs;
   const std::uint32_t* rows;  ///< as in SparseArgs
-  const std::uint32_t* begin;
-  const std::uint32_t* points;
   std::int64_t capacity;
   void* out = nullptr;
 };
 
-/// A thread for kWidth columns of a row.
+/// A thread for kWidth columns of each sorted point; what begins a row reduces all of it.
 template <class T, class C, int kWidth, Gather kGather>
-__global__ void __launch_bounds__(kThreads, 6) reduce_rows(const __grid_constant__ ReduceArgs args) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_rows(const __grid_constant__ ReduceArgs args) {
   start_next();
   await_earlier();
   const std::uint32_t accesses = args.runs.columns / kWidth;
   const std::uint64_t thread = std::uint64_t{blockIdx.x} * kThreads + threadIdx.x;
-  const auto row = static_cast<std::uint32_t>(thread / accesses);
+  const auto i = static_cast<std::uint32_t>(thread / accesses);
   const std::uint32_t column = static_cast<std::uint32_t>(thread % accesses) * kWidth;
-  if (row >= args.rows[args.runs.sorted.keys.size - 1] || row >= args.capacity) return;
-  T* const out = static_cast<T*>(args.out) + std::uint64_t{row} * args.runs.columns + column;
+  const SortedKeys& keys = args.runs.sorted.keys;
+  if (i >= keys.size) return;
+  const std::uint32_t before = i > 0 ? args.rows[i - 1] : 0;
+  if (args.rows[i] == before || before >= args.capacity) return;
+  T* const out = static_cast<T*>(args.out) + std::uint64_t{before} * args.runs.columns + column;
   *reinterpret_cast<Elements<T, kWidth>*>(out) =
-      reduce_run<T, C, kWidth, kGather>(args.runs, args.begin[row], args.points[row], column);
+      reduce_run<T, C, kWidth, kGather>(args.runs, i, keys.run_length(i), column);
 }
 
 dim3 blocks_for(std::uint64_t threads) { return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)); }
@@ -257,12 +244,9 @@ class SparseCall {
   }
 
   void reduce(const SparseFeatures& set, const SparseArgs& call) const {
-    const std::uint64_t rows = std::min<std::uint64_t>(order_.size(), static_cast<std::uint64_t>(args_.capacity));
-    if (rows == 0 || set.columns == 0) return;
+    if (order_.size() == 0 || set.columns == 0) return;
     ReduceArgs to{.runs = run_args(call.sorted, args_.input, set.rows, set.columns),
                   .rows = call.rows,
-                  .begin = call.begin,
-                  .points = call.points,
                   .capacity = args_.capacity};
     to.runs.most = call.most_points;
     to.runs.chunks = scratch_.at<void>(chunks_);
@@ -271,7 +255,7 @@ class SparseCall {
       to.out = output.data;
       reduce_long_runs(to.runs, stream_);
       with_run_types(to.runs, to.out, [&]<class T, class C, int kWidth, Gather kGather>() {
-        const std::uint64_t threads = rows * static_cast<std::uint64_t>(set.columns / kWidth);
+        const std::uint64_t threads = order_.size() * static_cast<std::uint64_t>(set.columns / kWidth);
         launch("voxelize_sparse", reduce_rows<T, C, kWidth, kGather>, blocks_for(threads), kThreads, stream_, to,
                Start::early);
       });
