@@ -54,7 +54,7 @@ ValueError
     Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
     those are clamped.
 NotImplementedError
-    On CUDA: a reduction of features.
+    On CUDA: reductions of features of more than 2^31 - 1 points.
 MemoryError
     The grid does not fit.
 

@@ -25,7 +25,8 @@ void voxelize(const VoxelizeArgs& args, const Context& ctx) {
     part.dropped = nullptr;  // counted once
   }
   part.outputs = counts;
-  if (!counts.empty() || part.dropped != nullptr) voxelize_counts(part, ctx);
+  if (counts.empty() && part.dropped == nullptr) return;
+  if (!voxelize_bits(part, ctx)) voxelize_counts(part, ctx);
 }
 
 }  // namespace robocache::cuda

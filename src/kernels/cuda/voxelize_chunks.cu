@@ -103,8 +103,14 @@ __device__ void join_column(const RunArgs& args, std::uint32_t window, std::uint
       const C mine = ahead[k];
       ahead[k] = read(first + (kAhead + k) * kWarp + lane);
       const std::uint32_t left = chunks - min(first + k * kWarp, chunks);
-      for (std::uint32_t from = 0; from < min(left, kWarp); ++from) {
+      const auto add = [&](std::uint32_t from) {
         result.add(Elements<C, 1>{{__shfl_sync(~0U, mine, static_cast<int>(from))}});
+      };
+      if (left >= kWarp) {
+#pragma unroll
+        for (std::uint32_t from = 0; from < kWarp; ++from) add(from);
+      } else {
+        for (std::uint32_t from = 0; from < left; ++from) add(from);
       }
     }
   }

@@ -11,7 +11,7 @@ namespace robocache::cuda {
 
 namespace {
 
-constexpr unsigned kThreads = 256;
+constexpr unsigned kThreads = 128;  ///< short blocks: each waits for memory a few times, and many do so at once
 constexpr std::int64_t kTileBytes = 16 << 10;
 constexpr std::int64_t kTileVoxels = 1024;  ///< at most
 constexpr std::uint32_t kScanned = 4096;    ///< sorted points of a tile that are looked at one by one, at most
@@ -69,16 +69,12 @@ struct Occupied {
   }
 };
 
-/// Brings a line to the nearest cache.
-__device__ void prefetch_line(const void* from) { asm volatile("prefetch.global.L1 [%0];" ::"l"(from)); }
-
 /// Fills `tile` from sorted points [first, last), by all threads of a block.
 __device__ void find_occupied(const RunArgs& args, std::uint64_t first_voxel, std::uint32_t voxels, std::uint32_t first,
                               std::uint32_t last, Occupied& tile) {
   const SortedKeys& keys = args.sorted.keys;
   if (last - first <= kScanned) {
     for (std::uint32_t i = first + threadIdx.x; i < last; i += kThreads) {
-      prefetch_line(args.sorted.order + i);
       if (keys.begins(i)) tile.add(keys[i] - first_voxel, i, keys.run_length(i));
     }
     return;
@@ -91,7 +87,7 @@ __device__ void find_occupied(const RunArgs& args, std::uint64_t first_voxel, st
 
 /// A block for each tile. What it fills before the earlier kernels are complete, none of them touches.
 template <class T, class C, int kWidth, Gather kGather>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_tiles(const __grid_constant__ TileArgs args) {
+__global__ void __launch_bounds__(kThreads, 2 * kBlocks<T>) reduce_tiles(const __grid_constant__ TileArgs args) {
   __shared__ Occupied tile;
   start_next();
   const std::uint32_t columns = args.runs.columns;
@@ -142,7 +138,8 @@ void voxelize_features(const VoxelizeArgs& args, const Context& ctx) {
                 .first_points = scratch.at<std::uint32_t>(first_points)};
   tile.runs.chunks = scratch.at<void>(chunks);
   const dim3 grid(static_cast<unsigned>(tiles / kThreads + 1));
-  launch("voxelize", find_tiles, grid, kThreads, ctx.stream, tile);
+  const Start start = order.size() > 0 ? Start::early : Start::in_order;  // Behind a kernel of this call, or not.
+  launch("voxelize", find_tiles, grid, kThreads, ctx.stream, tile, start);
   for (const VoxelOutput& output : args.outputs) {
     tile.runs.reduce = output.reduce;
     tile.out = output.data;

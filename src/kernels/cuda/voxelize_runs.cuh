@@ -34,17 +34,18 @@ struct alignas(sizeof(T) * kWidth) Elements {
   T at[kWidth];
 };
 
-/// The features from `column` on of sorted point i. `kFlat` says that args.samples is 0.
+/// Where the features of a point from `column` on are. `kFlat` says that args.samples is 0.
+template <class T, bool kFlat>
+__device__ const T* row_of(const RunArgs& args, std::uint32_t point, std::uint32_t column) {
+  const T* const row = static_cast<const T*>(args.rows.data) + column * args.rows.column;
+  if constexpr (kFlat) return row + point * args.rows.row;
+  return row + point / args.samples * args.rows.batch + point % args.samples * args.rows.row;
+}
+
+/// The features from `column` on of sorted point i.
 template <class T, int kWidth, bool kFlat>
 __device__ Elements<T, kWidth> features_at(const RunArgs& args, std::uint32_t i, std::uint32_t column) {
-  const std::uint32_t point = args.sorted.order[i];
-  const T* row = static_cast<const T*>(args.rows.data) + column * args.rows.column;
-  if constexpr (kFlat) {
-    row += point * args.rows.row;
-  } else {
-    row += point / args.samples * args.rows.batch + point % args.samples * args.rows.row;
-  }
-  return *reinterpret_cast<const Elements<T, kWidth>*>(row);
+  return *reinterpret_cast<const Elements<T, kWidth>*>(row_of<T, kFlat>(args, args.sorted.order[i], column));
 }
 
 /// Values of kWidth columns on their way through a run.

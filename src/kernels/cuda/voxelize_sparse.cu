@@ -51,12 +51,16 @@ __device__ std::uint32_t firsts_before(const SparseArgs& args, std::int64_t clou
 
 /// Marks, of all points in their own order, those that are the first of a voxel.
 __global__ void __launch_bounds__(kThreads) mark_firsts(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
   const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (i < args.sorted.keys.size) args.firsts[args.sorted.order[i]] = args.sorted.keys.begins(i) ? 1 : 0;
 }
 
-/// Marks, of the sorted points, those that begin a kept voxel.
+/// Marks, of the sorted points, those that begin a kept voxel: of a cloud, those whose first points come first.
 __global__ void __launch_bounds__(kThreads) mark_rows(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
   const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
   if (i >= args.sorted.keys.size) return;
   bool begins = args.sorted.keys.begins(i);
@@ -144,24 +148,33 @@ struct ReduceArgs {
   const std::uint32_t* rows;  ///< as in SparseArgs
   std::int64_t capacity;
   void* out = nullptr;
+  std::uint32_t block_points = 1;  ///< of a block: as many as have a thread for each access, or one
 };
+
+__device__ void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
 
 /// A thread for kWidth columns of each sorted point; what begins a row reduces all of it.
 template <class T, class C, int kWidth, Gather kGather>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_rows(const __grid_constant__ ReduceArgs args) {
   start_next();
   await_earlier();
-  const std::uint32_t accesses = args.runs.columns / kWidth;
-  const std::uint64_t thread = std::uint64_t{blockIdx.x} * kThreads + threadIdx.x;
-  const auto i = static_cast<std::uint32_t>(thread / accesses);
-  const std::uint32_t column = static_cast<std::uint32_t>(thread % accesses) * kWidth;
   const SortedKeys& keys = args.runs.sorted.keys;
-  if (i >= keys.size) return;
+  const std::uint32_t accesses = args.runs.columns / kWidth;
+  const std::uint32_t i = blockIdx.x * args.block_points + threadIdx.x / accesses;
+  if (threadIdx.x / accesses >= args.block_points || i >= keys.size) return;
+  // All that is asked of a point is read at once; then its features, which are anywhere in memory, are on their way.
+  const std::uint32_t point = args.runs.sorted.order[i];
   const std::uint32_t before = i > 0 ? args.rows[i - 1] : 0;
-  if (args.rows[i] == before || before >= args.capacity) return;
-  T* const out = static_cast<T*>(args.out) + std::uint64_t{before} * args.runs.columns + column;
-  *reinterpret_cast<Elements<T, kWidth>*>(out) =
-      reduce_run<T, C, kWidth, kGather>(args.runs, i, keys.run_length(i), column);
+  const std::uint32_t row = args.rows[i];
+  if (row == before || before >= args.capacity) return;
+  prefetch(args.runs.samples == 0 ? row_of<T, true>(args.runs, point, threadIdx.x % accesses * kWidth)
+                                  : row_of<T, false>(args.runs, point, threadIdx.x % accesses * kWidth));
+  const std::uint32_t points = keys.run_length(i);
+  T* const out = static_cast<T*>(args.out) + std::uint64_t{before} * args.runs.columns;
+  for (std::uint32_t access = threadIdx.x % accesses; access < accesses; access += kThreads) {
+    *reinterpret_cast<Elements<T, kWidth>*>(out + access * kWidth) =
+        reduce_run<T, C, kWidth, kGather>(args.runs, i, points, access * kWidth);
+  }
 }
 
 dim3 blocks_for(std::uint64_t threads) { return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)); }
@@ -202,9 +215,9 @@ class SparseCall {
     launch("voxelize_sparse", kernel, blocks_for(threads), kThreads, stream_, call, Start::early);
   }
 
-  /// to[i] = from[0] + ... + from[i]; without `from` only finds how much memory that takes.
-  void sum_up(const std::uint32_t* from, std::uint32_t* to) {
-    void* const work = from == nullptr ? nullptr : scratch_.at<void>(work_);
+  /// to[i] = from[0] + ... + from[i]; without arrays only finds how many bytes of `work` that takes.
+  void sum_up(std::uint32_t* from, std::uint32_t* to) {
+    void* const work = to != nullptr ? scratch_.at<void>(work_) : nullptr;
     check("voxelize_sparse", cub::DeviceScan::InclusiveSum(work, work_bytes_, from, to, static_cast<int>(order_.size()),
                                                            static_cast<cudaStream_t>(stream_)));
   }
@@ -225,14 +238,13 @@ class SparseCall {
     call.offsets = args_.offsets;
     call.dropped = args_.input.dropped;
     if (order_.size() == 0) return call;
-    const dim3 blocks = blocks_for(order_.size());
     if (limits_voxels()) {
       auto* const firsts = scratch_.at<std::uint32_t>(firsts_);
       call.firsts = firsts;
-      launch("voxelize_sparse", mark_firsts, blocks, kThreads, stream_, call);
+      start(mark_firsts, order_.size(), call);
       sum_up(firsts, firsts);
     }
-    launch("voxelize_sparse", mark_rows, blocks, kThreads, stream_, call);
+    start(mark_rows, order_.size(), call);
     sum_up(call.rows, call.rows);
     start(find_rows, order_.size(), call);
     if (is_limited()) {
@@ -255,9 +267,9 @@ class SparseCall {
       to.out = output.data;
       reduce_long_runs(to.runs, stream_);
       with_run_types(to.runs, to.out, [&]<class T, class C, int kWidth, Gather kGather>() {
-        const std::uint64_t threads = order_.size() * static_cast<std::uint64_t>(set.columns / kWidth);
-        launch("voxelize_sparse", reduce_rows<T, C, kWidth, kGather>, blocks_for(threads), kThreads, stream_, to,
-               Start::early);
+        to.block_points = std::max<std::uint32_t>(1, kThreads / (to.runs.columns / kWidth));
+        const dim3 blocks((order_.size() + to.block_points - 1) / to.block_points);
+        launch("voxelize_sparse", reduce_rows<T, C, kWidth, kGather>, blocks, kThreads, stream_, to, Start::early);
       });
     }
   }
