@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/error.hpp"
+#include "device_array.hpp"
 #include "robocache/robocache.hpp"
 
 // Inputs and outputs of align on a GPU, for its benchmark.
@@ -36,31 +37,6 @@ struct Shape {
     for (const Source& s : sources) sum += s.columns;
     return sum;
   }
-};
-
-template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(std::size_t count) : count_(count) {
-    check("benchmark", cudaMalloc(&data_, std::max<std::size_t>(count, 1) * sizeof(T)));
-  }
-  explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) {
-    check("benchmark", cudaMemcpy(data_, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice));
-  }
-  DeviceArray(DeviceArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), count_(other.count_) {}
-  ~DeviceArray() { cudaFree(data_); }
-
-  [[nodiscard]] T* data() const { return data_; }
-  [[nodiscard]] std::size_t bytes() const { return count_ * sizeof(T); }
-  [[nodiscard]] std::vector<T> host() const {
-    std::vector<T> copy(count_);
-    check("benchmark", cudaMemcpy(copy.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost));
-    return copy;
-  }
-
- private:
-  T* data_ = nullptr;
-  std::size_t count_;
 };
 
 inline std::vector<std::int64_t> sorted_stamps(std::mt19937_64& random, std::int64_t rows, std::int64_t count) {

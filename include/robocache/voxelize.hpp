@@ -73,10 +73,13 @@ struct VoxelizeOptions {
 /// Outputs must overlap neither inputs nor each other. A count wraps beyond 2^31 - 1. On CUDA the aligned 4-byte words that
 /// hold occupancy_bits are rewritten; what else is in them keeps its value.
 ///   dropped  [B], or [] for a single cloud; i64: points of the cloud that are in no voxel; may be not given
-/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch on the CPU,
-/// of which plan_memory says how much.
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU what
+/// plan_memory says; on CUDA none for counts and occupancy, for the others 16 bytes a point (24 where there are 2^32 voxels
+/// in all clouds), 3 % of their features as f32 (f64 for f64), and 4 bytes for 16 KiB or 1024 voxels of a result. On CUDA a
+/// call can be captured in a graph.
 /// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on CUDA
-/// all but count and occupancy, and a limit on scratch), OutOfMemory (also where one cloud takes more than the limit).
+/// reductions of features of more than 2^31 - 1 points, and a limit on scratch), OutOfMemory (also where one cloud takes
+/// more than the limit).
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const VoxelizeOptions& options, const Context& ctx = {});
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,

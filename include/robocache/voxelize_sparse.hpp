@@ -37,11 +37,13 @@ struct SparseVoxels {
 };
 
 /// Puts points into the occupied voxels of a grid: memory goes with the points, not with the grid. The same bits in every
-/// run and with any number of threads. Outputs must overlap neither inputs nor each other.
-/// Runs on points.device, the CPU as yet; takes scratch: 8 to 32 bytes a point, 8 to 28 a voxel, and half a MiB
-/// for each thread.
-/// Throws InvalidArgument (shape, dtype, device, limits, lengths and offsets out of range), Unsupported (dtype, CUDA),
-/// OutOfMemory.
+/// run, on every device and with any number of threads. Outputs must overlap neither inputs nor each other.
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 8 to 32 bytes a
+/// point, 8 to 28 a voxel, and half a MiB for each thread; on CUDA 28 bytes a point (36 where there are 2^32 voxels in all
+/// clouds), 4 more with max_points and 8 with max_voxels, and 3 % of the features as f32 (f64 for f64). On CUDA a call can be
+/// captured in a graph: how many voxels there are stays there.
+/// Throws InvalidArgument (shape, dtype, device, limits, on the CPU lengths and offsets out of range), Unsupported (dtype;
+/// on CUDA lists of points, and more than 2^31 - 1 points), OutOfMemory.
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
                      const Context& ctx = {});
 
@@ -56,7 +58,7 @@ struct DownsampledCloud {
 
 /// Means of the points of each voxel of a grid without bounds: voxel i of an axis, any whole number, holds the coordinates p
 /// with i = floor((p - origin) * (1 / voxel_m)), computed as for VoxelGrid. Sorted by (cloud, x, y, z).
-/// Throws as voxelize_sparse, and InvalidArgument for points too far: voxels beyond 2^24 from the origin (2^53 for f64
+/// Runs on the CPU. Throws as voxelize_sparse, Unsupported for CUDA, and InvalidArgument for points too far: voxels beyond 2^24 from the origin (2^53 for f64
 /// points), or a box of all points of more than 2^24 voxels along an axis or of 2^63 in all clouds.
 void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const double (&origin)[3],
                       const DownsampledCloud& out, const Context& ctx = {});

@@ -57,7 +57,7 @@ ValueError
     Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
     those are clamped.
 NotImplementedError
-    On CUDA: a reduction of features, `max_bytes`.
+    On CUDA: reductions of features of more than 2^31 - 1 points, `max_bytes`.
 MemoryError
     The grid does not fit, or results and the largest cloud alone take more than `max_bytes`; nothing is computed then.
 

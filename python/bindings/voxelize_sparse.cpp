@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "bindings.hpp"
+#include "core/build.hpp"
+#include "cuda/device_guard.hpp"
 #include "memory/buffer.hpp"
 #include "voxelize_arguments.hpp"
 #include "voxelize_sparse_doc.hpp"
@@ -32,23 +34,45 @@ std::int64_t product(std::int64_t a, std::int64_t b) {
   return __builtin_mul_overflow(a, b, &all) ? std::numeric_limits<std::int64_t>::max() : all;
 }
 
+/// On CUDA ordered on the stream of the call.
+void copy(const PointsCall& call, void* to, const void* from, std::size_t bytes, Device device) {
+  if (bytes == 0) return;
+  if (device.kind == DeviceKind::cpu) {
+    std::memcpy(to, from, bytes);
+  } else if constexpr (build::cuda) {
+    cuda::copy(to, from, bytes, device.index, call.stream());
+  }
+}
+
+void wait(const PointsCall& call, Device device) {
+  if constexpr (build::cuda) {
+    if (device.kind == DeviceKind::cuda) cuda::synchronize(device.index, call.stream());
+  }
+}
+
+/// For libraries whose own work knows nothing of the stream.
+void wait_if_unordered(const PointsCall& call, Device device) {
+  if (call.unordered()) wait(call, device);
+}
+
 /// Rows of a result whose number is known only when they are written: room for as many as there can be, of which the
 /// array gets its own copy.
 class Rows {
  public:
-  Rows(std::int64_t capacity, std::int64_t columns, DType dtype)
+  Rows(const PointsCall& call, Device device, std::int64_t capacity, std::int64_t columns, DType dtype)
       : row_bytes_(static_cast<std::size_t>(product(columns, static_cast<std::int64_t>(size_of(dtype))))),
         columns_(columns),
-        buffer_(host_memory(), static_cast<std::size_t>(product(capacity, static_cast<std::int64_t>(row_bytes_)))),
-        view_(buffer_.data(), dtype, {capacity, columns}) {}
+        buffer_(device.kind == DeviceKind::cpu ? host_memory() : device_memory(device.index),
+                static_cast<std::size_t>(product(capacity, static_cast<std::int64_t>(row_bytes_))), call.stream()),
+        view_(buffer_.data(), dtype, {capacity, columns}, device) {}
 
   [[nodiscard]] const Tensor& view() const { return view_; }
   /// The same with the columns as several axes.
   [[nodiscard]] Tensor view(std::initializer_list<std::int64_t> shape) const {
-    return {buffer_.data(), view_.dtype, shape};
+    return {buffer_.data(), view_.dtype, shape, view_.device};
   }
   /// Without columns.
-  [[nodiscard]] Tensor flat() const { return {buffer_.data(), view_.dtype, {view_.shape[0]}}; }
+  [[nodiscard]] Tensor flat() const { return {buffer_.data(), view_.dtype, {view_.shape[0]}, view_.device}; }
 
   [[nodiscard]] nb::object array(const PointsCall& call, std::int64_t rows, bool flat = false) const {
     std::vector<std::int64_t> shape{rows};
@@ -60,8 +84,9 @@ class Rows {
   [[nodiscard]] nb::object array(const PointsCall& call, const std::vector<std::int64_t>& shape) const {
     const std::int64_t rows = shape[0];
     nb::object array;
-    const Tensor out = call.make(shape, view_.dtype, Device{}, array);
-    if (row_bytes_ > 0 && rows > 0) std::memcpy(out.data, buffer_.data(), static_cast<std::size_t>(rows) * row_bytes_);
+    const Tensor out = call.make(shape, view_.dtype, view_.device, array);
+    copy(call, out.data, buffer_.data(), static_cast<std::size_t>(rows) * row_bytes_, view_.device);
+    wait_if_unordered(call, view_.device);
     call.hand_over(array);
     return array;
   }
@@ -109,8 +134,13 @@ struct Totals {
     dropped_view = call.make({&batch, axes}, DType::i64, clouds.points.device, dropped);
   }
 
-  [[nodiscard]] std::int64_t voxels() const {
-    return static_cast<const std::int64_t*>(offsets_view.data)[offsets_view.shape[0] - 1];
+  /// Waits for the device.
+  [[nodiscard]] std::int64_t voxels(const PointsCall& call) const {
+    std::int64_t count = 0;
+    const auto* last = static_cast<const std::int64_t*>(offsets_view.data) + offsets_view.shape[0] - 1;
+    copy(call, &count, last, sizeof(count), offsets_view.device);
+    wait(call, offsets_view.device);
+    return count;
   }
 
   void hand_over(const PointsCall& call) {
@@ -145,17 +175,18 @@ SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& 
   Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, transform);
   if (!result.names.empty() || point_lists) clouds.features = or_points(kSparse, clouds.features, clouds);
   const std::int64_t capacity = most_voxels(clouds, max_voxels);
-  const Rows coords(capacity, 4, DType::i32);
-  const Rows counts(capacity, 1, DType::i32);
+  const Device device = clouds.points.device;
+  const Rows coords(call, device, capacity, 4, DType::i32);
+  const Rows counts(call, device, capacity, 1, DType::i32);
   std::deque<Rows> rows;
   std::vector<SparseReduction> reductions;
   for (const std::string& name : result.names) {
-    rows.emplace_back(capacity, columns_of(clouds.features), clouds.features.dtype);
+    rows.emplace_back(call, device, capacity, columns_of(clouds.features), clouds.features.dtype);
     reductions.push_back({to_reduce(kSparse, name), rows.back().view()});
   }
   const std::int64_t columns = columns_of(clouds.features);
   const std::int64_t listed = point_lists ? std::max<std::int64_t>(max_points.value_or(0), 0) : 0;
-  const Rows lists(listed > 0 ? capacity : 0, product(listed, columns), clouds.features.dtype);
+  const Rows lists(call, device, listed > 0 ? capacity : 0, product(listed, columns), clouds.features.dtype);
   Totals totals(call, clouds);
   Tensor inverse_view;
   if (inverse) {
@@ -172,9 +203,10 @@ SparseResult voxelize_sparse_arrays(const nb::object& points, const nb::object& 
                      .points = point_lists ? lists.view({capacity, listed, columns}) : Tensor{},
                      .inverse = inverse_view,
                      .offsets = totals.offsets_view,
-                     .dropped = totals.dropped_view});
+                     .dropped = totals.dropped_view},
+                    {.stream = call.stream()});
   }
-  const std::int64_t voxels = totals.voxels();
+  const std::int64_t voxels = totals.voxels(call);
   result.coords = coords.array(call, voxels);
   result.counts = counts.array(call, voxels, true);
   for (const Rows& reduced : rows) result.arrays.push_back(reduced.array(call, voxels));
@@ -203,17 +235,19 @@ DownsampleResult voxel_downsample_arrays(const nb::object& points, const nb::obj
   PointsCall call(kDownsample, points);
   const Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, nb::none());
   const std::int64_t capacity = point_count(clouds.points);
-  const Rows means(capacity, 3, clouds.points.dtype);
-  const Rows feature_means(capacity, columns_of(clouds.features), clouds.features.dtype);
-  const Rows counts(capacity, 1, DType::i32);
+  const Device device = clouds.points.device;
+  const Rows means(call, device, capacity, 3, clouds.points.dtype);
+  const Rows feature_means(call, device, capacity, columns_of(clouds.features), clouds.features.dtype);
+  const Rows counts(call, device, capacity, 1, DType::i32);
   Totals totals(call, clouds);
   {
     const nb::gil_scoped_release release;
     voxel_downsample(clouds, grid.voxel_m, grid.origin,
                      {means.view(), clouds.features.given() ? feature_means.view() : Tensor{}, counts.flat(),
-                      totals.offsets_view, totals.dropped_view});
+                      totals.offsets_view, totals.dropped_view},
+                     {.stream = call.stream()});
   }
-  const std::int64_t voxels = totals.voxels();
+  const std::int64_t voxels = totals.voxels(call);
   totals.hand_over(call);
   return {means.array(call, voxels), clouds.features.given() ? feature_means.array(call, voxels) : nb::none(),
           counts.array(call, voxels, true), totals.offsets, totals.dropped};

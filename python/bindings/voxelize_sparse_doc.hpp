@@ -56,9 +56,10 @@ VoxelizeSparseResult
 Raises
 ------
 ValueError
-    Shapes, dtypes, limits, lengths and offsets out of range, or a grid that makes no sense.
+    Shapes, dtypes, limits, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA those
+    are clamped.
 NotImplementedError
-    Points on CUDA.
+    On CUDA: more than 2^31 - 1 points.
 MemoryError
     The results do not fit.
 

@@ -167,8 +167,6 @@ def voxelize_pointcloud(
         Shapes or dtypes do not fit, no features where they are needed, an unknown mode or backend.
     RuntimeError
         backend='cuda' without a CUDA device.
-    NotImplementedError
-        'mean' or 'max' on CUDA; backend='cpu' computes them.
     """
     op = "voxelize_pointcloud"
     if mode not in ("occupancy", "count", "mean", "max"):

@@ -39,4 +39,9 @@ void synchronize(int device, void* stream) {
   check("synchronize", cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
 }
 
+void copy(void* to, const void* from, std::size_t bytes, int device, void* stream) {
+  const DeviceGuard guard(device);
+  check("copy", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, static_cast<cudaStream_t>(stream)));
+}
+
 }  // namespace robocache::cuda

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 #include <nvtx3/nvToolsExt.h>
 
+#include <cstddef>
 #include <initializer_list>
 
 #include "cuda/error.hpp"
@@ -36,11 +37,16 @@ inline bool starts_early(const char* op) {
 /// the kernel owes).
 enum class Start { in_order, early };
 
-/// Launches `kernel` with one parameter, in a profiler range named after the operator. Throws CudaError.
+/// Launches `kernel` with one parameter, in a profiler range named after the operator; its blocks have `shared` bytes of
+/// shared memory beside what they declare. Throws CudaError.
 template <class Parameter>
 void launch(const char* op, void (*kernel)(Parameter), dim3 grid, unsigned threads, void* stream,
-            const Parameter& parameter, Start start = Start::in_order) {
+            const Parameter& parameter, Start start = Start::in_order, std::size_t shared = 0) {
   const Range range(op);
+  if (shared > 0) {
+    check(op, cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(shared)));
+  }
   void* arguments[] = {const_cast<Parameter*>(&parameter)};
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -48,6 +54,7 @@ void launch(const char* op, void (*kernel)(Parameter), dim3 grid, unsigned threa
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = shared;
   config.stream = static_cast<cudaStream_t>(stream);
   config.attrs = &attribute;
   config.numAttrs = start == Start::early && starts_early(op) ? 1 : 0;

@@ -125,7 +125,7 @@ template <Isa>
 
 namespace cuda {
 
-/// On ctx.stream of the current device; counts and occupancy alone.
+/// On ctx.stream of the current device.
 void voxelize(const VoxelizeArgs& args, const Context& ctx);
 
 }  // namespace cuda

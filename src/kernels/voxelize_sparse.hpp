@@ -47,4 +47,11 @@ template <Isa>
 
 }  // namespace cpu
 
+namespace cuda {
+
+/// On ctx.stream of the current device.
+void voxelize_sparse(const VoxelizeSparseArgs& args, const Context& ctx);
+
+}  // namespace cuda
+
 }  // namespace robocache

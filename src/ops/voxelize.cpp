@@ -25,10 +25,6 @@ VoxelOutput read_output(const VoxelizeInputs& inputs, const Subject& subject, co
   shape.insert(shape.end(), std::begin(args.grid.shape), std::end(args.grid.shape));
   if (voxels.reduce == Reduce::occupancy_bits) shape.back() = args.bytes_z();
   if (needs_features(voxels.reduce)) {
-    if (inputs.device().kind == DeviceKind::cuda) {
-      check.unsupported("reduce", std::string(name(voxels.reduce)) + " on CUDA", "count or occupancy",
-                        "features are reduced on the CPU alone");
-    }
     inputs.check_has_features();
     shape.push_back(args.columns);
   }
@@ -79,11 +75,7 @@ std::int64_t output_bytes(const VoxelizeArgs& args, Reduce reduce) {
 /// Outputs of a row for each voxel; the first that is given says how many rows there are.
 class RowOutputs {
  public:
-  explicit RowOutputs(const VoxelizeInputs& inputs) : inputs_(inputs) {
-    if (inputs.device().kind == DeviceKind::cuda) {
-      inputs.check().unsupported("points", "on CUDA", "on the CPU", "voxelize has count and occupancy on CUDA");
-    }
-  }
+  explicit RowOutputs(const VoxelizeInputs& inputs) : inputs_(inputs) {}
 
   /// [M], or [M, columns] where that is not 0.
   void* read(const Subject& subject, const Tensor& out, std::int64_t columns, DType dtype) {
@@ -113,7 +105,7 @@ void check_limit(const Check& check, const char* subject, std::int64_t limit) {
   if (limit < 1) check.fail(subject, std::to_string(limit), "at least 1");
 }
 
-void run(const VoxelizeSparseArgs& args, const Context& ctx) {
+void run_on_cpu(const VoxelizeSparseArgs& args, const Context& ctx) {
   visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_sparse<isa>(args, ctx); });
 }
 
@@ -264,7 +256,14 @@ void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLi
   args.inverse_size = out.inverse.numel();
   args.offsets = inputs.numbers("offsets", out.offsets, std::vector{args.input.clouds + 1});
   args.input.dropped = inputs.numbers("dropped", out.dropped, inputs.leading());
-  run(args, ctx);
+  if (inputs.device().kind == DeviceKind::cpu) {
+    run_on_cpu(args, ctx);
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(inputs.device().index);
+    cuda::voxelize_sparse(args, ctx);
+  } else {
+    no_cuda("voxelize_sparse");
+  }
 }
 
 void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const double (&origin)[3],
@@ -274,6 +273,7 @@ void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const do
   std::ranges::copy(origin, grid.origin);
   const VoxelizeInputs inputs("voxel_downsample", clouds, grid);
   const Check& check = inputs.check();
+  need_cpu(check, "points", clouds.points);
   if (clouds.transform.given()) check.fail("transform", "given", "none", "points keep their frame");
   RowOutputs rows(inputs);
   VoxelizeSparseArgs args{.input = inputs.args(), .limits = {}};
@@ -290,7 +290,7 @@ void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const do
   args.offsets = inputs.numbers("offsets", out.offsets, std::vector{args.input.clouds + 1});
   args.input.dropped = inputs.numbers("dropped", out.dropped, inputs.leading());
   bound(check, args, ctx);
-  run(args, ctx);
+  run_on_cpu(args, ctx);
 }
 
 }  // namespace robocache

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import robocache as rc
-from arrays import Home, dtype_name, numbers
-from hypothesis import given, settings
+from arrays import FLOATS, Home, dtype_name, numbers
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from real_data import real
 from reference.voxelize_oracle import Grid, downsampled, reduced, sparse, voxel_of
-from test_voxelize import FEATURES, assert_same_bits, cloud, options, stored
+from test_voxelize import FEATURES, assert_same_bits, cloud, options, scene, stored
 
 UNIT = Grid((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (3, 2, 5))
 LIMITS = st.sampled_from([None, 1, 2, 5, 300])
@@ -27,11 +28,28 @@ def grids(draw: st.DrawFn) -> Grid:
     return Grid(three([0.05, 0.1, 1.0, 0.37]), three([-3.0, 0.0, 0.7, -1.25]), three([1, 2, 7, 9, 16, 4000]))
 
 
+@dataclass(frozen=True)
+class OnHost:
+    """A result's arrays in numpy."""
+
+    coords: np.ndarray
+    counts: np.ndarray
+    inverse: np.ndarray
+    offsets: np.ndarray
+    dropped: np.ndarray
+    reduced: dict[str, np.ndarray]
+
+
+def on_host(result: rc.VoxelizeSparseResult) -> OnHost:
+    arrays = (result.coords, result.counts, result.inverse, result.offsets, result.dropped)
+    return OnHost(*(numbers(array) for array in arrays), {name: numbers(result[name]) for name in result.reductions})
+
+
 def cut(made: np.random.Generator, n: int, clouds: int) -> np.ndarray:
     return np.concatenate([[0], np.sort(made.integers(0, n + 1, clouds - 1)), [n]])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.sampled_from([0, 1, 2, 30, 700]),
@@ -42,6 +60,7 @@ def cut(made: np.random.Generator, n: int, clouds: int) -> np.ndarray:
     clouds=st.sampled_from([1, 1, 3]),
 )
 def test_answers_like_the_oracle(
+    device: Home,
     seed: int,
     n: int,
     columns: int,
@@ -53,16 +72,17 @@ def test_answers_like_the_oracle(
     points, features = cloud(seed, n, grid, columns)
     points, features = points.astype(dtypes[0]), features.astype(dtypes[1])
     ends = cut(np.random.default_rng(seed), n, clouds)
-    got = rc.voxelize_sparse(
-        points,
-        features,
+    result = rc.voxelize_sparse(
+        device.array(points, dtypes[0]),
+        device.array(features, dtypes[1]),
         **options(grid),
         reduce=FEATURES,
         inverse=True,
         max_points=limits[0],
         max_voxels=limits[1],
-        offsets=ends if clouds > 1 else None,
+        offsets=device.times(ends) if clouds > 1 else None,
     )
+    got = on_host(result)
     flat, rows = voxel_of(stored(points, dtypes[0]), grid), stored(features, dtypes[1])
     for b in range(clouds):
         mine = slice(ends[b], ends[b + 1])
@@ -77,7 +97,8 @@ def test_answers_like_the_oracle(
         for reduce in FEATURES:
             values = [reduced(rows[mine][members], reduce) for members in want.rows]
             assert_same_bits(
-                got[reduce][first:last], np.array(values, rows.dtype).reshape(len(want.rows), columns).astype(dtypes[1])
+                got.reduced[reduce][first:last],
+                np.array(values, rows.dtype).reshape(len(want.rows), columns).astype(dtypes[1]),
             )
     assert len(got.counts) == got.offsets[-1]
 
@@ -104,48 +125,63 @@ def test_downsamples_like_the_oracle(seed: int, n: int, columns: int, grid: Grid
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("transformed", [False, True])
-def test_sparse_is_dense_at_its_coords(seed: int, transformed: bool) -> None:
+def test_sparse_is_dense_at_its_coords(device: Home, seed: int, transformed: bool) -> None:
     made = np.random.default_rng(seed)
     grid = Grid((0.2, 0.1, 0.3), (-1.0, 0.5, 0.0), (9, 16, 7))
     points, features = (np.stack(each) for each in zip(*(cloud(seed + b, 900, grid, 5) for b in range(3)), strict=True))
     points, features = points.astype("f"), features.astype("f")
-    given_ = {"lengths": np.array([900, 0, 400]), "transform": made.normal(size=(3, 4, 4)) if transformed else None}
-    dense = rc.voxelize(points, features, **options(grid), reduce=("count", *FEATURES), **given_)
-    got = rc.voxelize_sparse(points, features, **options(grid), reduce=FEATURES, **given_)
-    at = tuple(got.coords.T)
-    assert_same_bits(got.counts, dense["count"][at])
-    assert got.counts.sum() == dense["count"].sum()
-    np.testing.assert_array_equal(got.dropped, dense.dropped)
+    transform = device.array(made.normal(size=(3, 4, 4))) if transformed else None
+    given_ = {"lengths": device.times([900, 0, 400]), "transform": transform}
+    arrays = device.array(points), device.array(features)
+    dense = rc.voxelize(*arrays, **options(grid), reduce=("count", *FEATURES), **given_)
+    got = rc.voxelize_sparse(*arrays, **options(grid), reduce=FEATURES, **given_)
+    at = tuple(numbers(got.coords).T)
+    counts = numbers(dense["count"])
+    assert_same_bits(numbers(got.counts), counts[at])
+    assert numbers(got.counts).sum() == counts.sum()
+    np.testing.assert_array_equal(numbers(got.dropped), numbers(dense.dropped))
     for reduce in FEATURES:
-        assert_same_bits(got[reduce], dense[reduce][at])
+        assert_same_bits(numbers(got[reduce]), numbers(dense[reduce])[at])
 
 
-def test_a_full_voxel_and_many_chunks() -> None:
+@pytest.mark.parametrize("max_points", [None, 256, 1000])
+def test_a_full_voxel_and_many_chunks(device: Home, max_points: int | None) -> None:
     made = np.random.default_rng(4)
     points = made.normal(0.5, 0.2, (120_000, 3)).astype("f")
     points[::7] = 0.25
     features = made.normal(size=(120_000, 2)).astype("f")
     grid = Grid((0.01, 0.01, 0.01), (0, 0, 0), (100, 90, 110))
-    dense = rc.voxelize(points, features, **options(grid), reduce=("count", *FEATURES))
-    got = rc.voxelize_sparse(points, features, **options(grid), reduce=FEATURES, inverse=True)
-    at = tuple(got.coords[:, 1:].T)
+    got = on_host(
+        rc.voxelize_sparse(
+            device.array(points),
+            device.array(features),
+            **options(grid),
+            reduce=FEATURES,
+            inverse=True,
+            max_points=max_points,
+        )
+    )
+    want = sparse(voxel_of(points, grid), max_points)
+    np.testing.assert_array_equal(np.ravel_multi_index(tuple(got.coords[:, 1:].T), grid.shape), want.voxels)
     for reduce in FEATURES:
-        assert_same_bits(got[reduce], dense[reduce][at])
+        assert_same_bits(got.reduced[reduce], np.array([reduced(features[rows], reduce) for rows in want.rows]))
+    np.testing.assert_array_equal(got.inverse, want.inverse)
     kept = got.inverse[got.inverse >= 0]
     np.testing.assert_array_equal(np.bincount(kept, minlength=len(got.counts)), got.counts)
     assert got.dropped == (got.inverse < 0).sum()
 
 
-def test_a_grid_that_no_memory_holds() -> None:
+def test_a_grid_that_no_memory_holds(device: Home) -> None:
     """2^60 voxels: keys and points that do not fit into one word."""
     made = np.random.default_rng(5)
     points = made.uniform(0, 1000, (30_000, 3))
     points[::3] = points[0]
-    got = rc.voxelize_sparse(points, voxel_m=1e-3, origin=(0, 0, 0), shape=(2**20,) * 3, inverse=True)
+    array = device.array(points, "float64")
+    got = rc.voxelize_sparse(array, voxel_m=1e-3, origin=(0, 0, 0), shape=(2**20,) * 3, inverse=True)
     at = np.floor(points * (1 / 1e-3)).astype(np.int64)
     voxels, inverse = np.unique(at, axis=0, return_inverse=True)
-    np.testing.assert_array_equal(got.coords[:, 1:], voxels)
-    np.testing.assert_array_equal(got.inverse, inverse.ravel())
+    np.testing.assert_array_equal(numbers(got.coords)[:, 1:], voxels)
+    np.testing.assert_array_equal(numbers(got.inverse), inverse.ravel())
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (60, 50, 70), (400, 300, 200)])
@@ -168,11 +204,12 @@ def test_ranking_a_small_box_is_sorting_it(shape: tuple[int, int, int], dtype: s
     assert 0 < ranked.counts.sum() < len(points)
 
 
-def test_which_points_and_voxels_are_kept() -> None:
+def test_which_points_and_voxels_are_kept(device: Home) -> None:
     x = [2.5, 0.5, 2.5, 1.5, 0.5, 2.5]
     points = np.array([[v, 0.5, 0.5] for v in x], "f")
-    got = rc.voxelize_sparse(
-        points, **options(UNIT), reduce=("first", "last"), inverse=True, max_points=2, max_voxels=2
+    limits = {"max_points": 2, "max_voxels": 2}
+    got = on_host(
+        rc.voxelize_sparse(device.array(points), **options(UNIT), reduce=("first", "last"), inverse=True, **limits)
     )
     assert got.coords[:, 1].tolist() == [0, 2]
     assert got.counts.tolist() == [2, 2]
@@ -222,22 +259,23 @@ def test_no_reduction_and_no_inverse() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 3), (2, 0, 3), (2, 3, 0)])
-def test_empty_grids_drop_everything(shape: tuple[int, int, int]) -> None:
-    got = rc.voxelize_sparse(np.full((4, 3), 0.5), voxel_m=1, origin=(0, 0, 0), shape=shape, inverse=True)
+def test_empty_grids_drop_everything(device: Home, shape: tuple[int, int, int]) -> None:
+    points = device.array(np.full((4, 3), 0.5))
+    got = on_host(rc.voxelize_sparse(points, voxel_m=1, origin=(0, 0, 0), shape=shape, inverse=True))
     assert got.coords.shape == (0, 4)
-    assert got["mean"].shape == (0, 3)
+    assert got.reduced["mean"].shape == (0, 3)
     assert (int(got.dropped), got.inverse.tolist()) == (4, [-1] * 4)
 
 
-def test_no_clouds() -> None:
-    got = rc.voxelize_sparse(np.zeros((0, 5, 3)), **options(UNIT), inverse=True)
+def test_no_clouds(device: Home) -> None:
+    got = on_host(rc.voxelize_sparse(device.empty((0, 5, 3)), **options(UNIT), inverse=True))
     assert (got.coords.shape, got.offsets.tolist(), got.inverse.shape) == ((0, 4), [0], (0, 5))
     assert rc.voxel_downsample(np.zeros((0, 5, 3)), 1).offsets.tolist() == [0]
 
 
-def test_padding_has_no_voxel() -> None:
-    points = np.full((2, 3, 3), 0.5)
-    got = rc.voxelize_sparse(points, **options(UNIT), lengths=np.array([1, 2]), inverse=True)
+def test_padding_has_no_voxel(device: Home) -> None:
+    points = device.array(np.full((2, 3, 3), 0.5))
+    got = on_host(rc.voxelize_sparse(points, **options(UNIT), lengths=device.times([1, 2]), inverse=True))
     assert got.inverse.tolist() == [[0, -1, -1], [1, 1, -1]]
     assert got.dropped.tolist() == [0, 0]
 
@@ -252,11 +290,11 @@ def test_downsampled_batches_are_their_clouds() -> None:
     assert np.diff(got.offsets).tolist() == [len(a.points) for a in alone]
 
 
-def test_many_tiny_clouds() -> None:
+def test_many_tiny_clouds(device: Home) -> None:
     """What sorts is shared by all clouds: with counters for each, these would take 800 MB."""
     points = np.full((50_000, 2, 3), 0.5, "f")
-    got = rc.voxelize_sparse(points, voxel_m=1e-6, origin=(0, 0, 0), shape=(2**20, 2**20, 4), reduce=())
-    assert (len(got.counts), int(got.dropped.sum())) == (0, 100_000)
+    got = rc.voxelize_sparse(device.array(points), voxel_m=1e-6, origin=(0, 0, 0), shape=(2**20, 2**20, 4), reduce=())
+    assert (len(got.counts), int(numbers(got.dropped).sum())) == (0, 100_000)
     less = rc.voxel_downsample(points, 0.001)
     assert less.offsets.tolist() == list(range(50_001))
     assert (less.counts == 2).all()
@@ -332,9 +370,29 @@ def test_downsampling_names_what_is_too_far(points: np.ndarray, voxel_m: Any, te
         rc.voxel_downsample(points, voxel_m)
 
 
-def test_cuda_is_refused(cuda: Home) -> None:
-    points = cuda.array([[0.5, 0.5, 0.5]])
-    with pytest.raises(NotImplementedError, match="voxelize_sparse: points is on CUDA, expected on the CPU"):
-        rc.voxelize_sparse(points, **options(UNIT))
-    with pytest.raises(NotImplementedError, match="voxel_downsample: points is on CUDA, expected on the CPU"):
-        rc.voxel_downsample(points, 1.0)
+@pytest.mark.parametrize("limits", [{}, {"max_points": 300}, {"max_points": 7, "max_voxels": 900}])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 3, 16, 33])
+def test_cuda_has_the_bits_of_the_cpu(cuda: Home, columns: int, dtype: str, limits: dict[str, int]) -> None:
+    made = np.random.default_rng([columns, FLOATS.index(dtype)])
+    grid = Grid((0.1, 0.05, 0.2), (-2.0, 0.0, 1.0), (41, 37, 23))
+    points = scene(made, 100_000, grid)
+    features = stored(made.normal(size=(100_000, columns)), dtype)
+    ends = [10, 30_000, 30_000, 99_000]
+    results = []
+    for home in (Home("torch", "cpu"), cuda):
+        arrays = home.array(points), home.array(features, dtype)
+        found = rc.voxelize_sparse(
+            *arrays, **options(grid), reduce=FEATURES, inverse=True, offsets=home.times(ends), **limits
+        )
+        results.append(on_host(found))
+    on_cpu, on_cuda = results
+    for name in ("coords", "counts", "inverse", "offsets", "dropped"):
+        np.testing.assert_array_equal(getattr(on_cuda, name), getattr(on_cpu, name))
+    for reduce in FEATURES:
+        assert_same_bits(on_cuda.reduced[reduce], on_cpu.reduced[reduce])
+
+
+def test_downsampling_on_cuda_is_refused(cuda: Home) -> None:
+    with pytest.raises(NotImplementedError, match="voxel_downsample: points is on cuda:0, expected cpu"):
+        rc.voxel_downsample(cuda.array([[0.5, 0.5, 0.5]]), 1.0)

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "kernels/voxelize.hpp"
+
+// The parts of voxelize on CUDA; each is launched on ctx.stream of the current device.
+namespace robocache::cuda {
+
+/// Counts and occupancy, and the dropped points if args.dropped is given.
+void voxelize_counts(const VoxelizeArgs& args, const Context& ctx);
+
+/// Does the same for occupancy_bits alone where another way is faster; false: it has done nothing.
+bool voxelize_bits(const VoxelizeArgs& args, const Context& ctx);
+
+/// Reductions of features, of a grid that has voxels, and the dropped points if args.dropped is given.
+void voxelize_features(const VoxelizeArgs& args, const Context& ctx);
+
+}  // namespace robocache::cuda

@@ -1,0 +1,180 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "kernels/cuda/voxelize_order.hpp"
+#include "kernels/cuda/voxelize_points.cuh"
+#include "math/convert.hpp"
+
+// Features of runs: a run is the sorted points of one voxel. Sums are in the order that Reduce::sum states.
+namespace robocache::cuda {
+
+/// What becomes of the features of a run.
+enum class Gather : std::uint8_t { sum, extreme, copy };
+
+inline Gather gather_of(Reduce reduce) {
+  if (reduce == Reduce::sum || reduce == Reduce::mean) return Gather::sum;
+  return reduce == Reduce::min || reduce == Reduce::max ? Gather::extreme : Gather::copy;
+}
+
+struct RunArgs {
+  SortedPoints sorted;
+  PointRows rows;
+  std::uint32_t samples = 0;  ///< N where batches of rows have a pitch of their own; else 0
+  std::uint32_t columns = 0;
+  Reduce reduce = Reduce::sum;
+  std::uint32_t most = std::numeric_limits<std::uint32_t>::max();  ///< points of a run that count
+  void* chunks = nullptr;  ///< of long runs: [window][2][columns] of the compute type, as voxelize_chunks.cu says
+};
+
+/// kWidth elements that are loaded and stored at once.
+template <class T, int kWidth>
+struct alignas(sizeof(T) * kWidth) Elements {
+  T at[kWidth];
+};
+
+/// Where the features of a point from `column` on are. `kFlat` says that args.samples is 0.
+template <class T, bool kFlat>
+__device__ const T* row_of(const RunArgs& args, std::uint32_t point, std::uint32_t column) {
+  const T* const row = static_cast<const T*>(args.rows.data) + column * args.rows.column;
+  if constexpr (kFlat) return row + point * args.rows.row;
+  return row + point / args.samples * args.rows.batch + point % args.samples * args.rows.row;
+}
+
+/// The features from `column` on of sorted point i.
+template <class T, int kWidth, bool kFlat>
+__device__ Elements<T, kWidth> features_at(const RunArgs& args, std::uint32_t i, std::uint32_t column) {
+  return *reinterpret_cast<const Elements<T, kWidth>*>(row_of<T, kFlat>(args, args.sorted.order[i], column));
+}
+
+/// Values of kWidth columns on their way through a run.
+template <class C, int kWidth, Gather kGather>
+struct Accumulator {
+  C at[kWidth];
+  bool least;
+
+  explicit __device__ Accumulator(Reduce reduce) : least(reduce == Reduce::min) {
+    constexpr C inf = std::numeric_limits<C>::infinity();
+    for (C& value : at) value = kGather == Gather::sum ? C{0} : least ? inf : -inf;
+  }
+
+  template <class T>
+  __device__ void add(const Elements<T, kWidth>& from) {
+#pragma unroll
+    for (int d = 0; d < kWidth; ++d) {
+      const C v = widened<C>(from.at[d]);
+      if constexpr (kGather == Gather::sum) {
+        at[d] = at[d] + v;
+      } else {  // the first of those that nothing beats; the first NaN where there is any
+        const bool beats = least ? v < at[d] : v > at[d];
+        at[d] = beats || (v != v && at[d] == at[d]) ? v : at[d];
+      }
+    }
+  }
+
+  /// Sorted points [begin, begin + points), in order; kAhead of them are loaded before the first is added.
+  template <class T, int kAhead>
+  __device__ void add_points(const RunArgs& args, std::uint32_t begin, std::uint32_t points, std::uint32_t column) {
+    if (args.samples == 0) {  // Asked here: a branch in the loop would keep loads from going ahead.
+      add_rows<T, kAhead, true>(args, begin, points, column);
+    } else {
+      add_rows<T, kAhead, false>(args, begin, points, column);
+    }
+  }
+
+ private:
+  template <class T, int kAhead, bool kFlat>
+  __device__ void add_rows(const RunArgs& args, std::uint32_t begin, std::uint32_t points, std::uint32_t column) {
+    std::uint32_t i = 0;
+    for (; i + kAhead <= points; i += kAhead) {
+      Elements<T, kWidth> from[kAhead];
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) from[k] = features_at<T, kWidth, kFlat>(args, begin + i + k, column);
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) add(from[k]);
+    }
+    for (; i < points; ++i) add(features_at<T, kWidth, kFlat>(args, begin + i, column));
+  }
+};
+
+/// Blocks of 256 threads on a processor that reduce runs: as many as take no registers from others.
+template <class T>
+inline constexpr int kBlocks = sizeof(T) == sizeof(float) ? 6 : 4;
+
+/// Where the chunk of the run that begins in a window is kept (`begins`), or of the run that began before.
+template <class C>
+__device__ C* chunk_at(const RunArgs& args, std::uint32_t window, bool begins) {
+  return static_cast<C*>(args.chunks) + (std::uint64_t{2} * window + (begins ? 1 : 0)) * args.columns;
+}
+
+/// kWidth columns of the result of a run of `points` points, at least one.
+template <class T, class C, int kWidth, Gather kGather>
+__device__ Elements<T, kWidth> reduce_run(const RunArgs& args, std::uint32_t begin, std::uint32_t points,
+                                          std::uint32_t column) {
+  points = min(points, args.most);
+  if constexpr (kGather == Gather::copy) {
+    const std::uint32_t i = args.reduce == Reduce::first ? begin : begin + points - 1;
+    return args.samples == 0 ? features_at<T, kWidth, true>(args, i, column)
+                             : features_at<T, kWidth, false>(args, i, column);
+  } else {
+    Accumulator<C, kWidth, kGather> result(args.reduce);
+    if (points <= kVoxelSumChunk) {
+      result.template add_points<T, 4>(args, begin, points, column);
+    } else {
+      const C* whole = chunk_at<C>(args, begin / kVoxelSumChunk, true) + column;
+#pragma unroll
+      for (int d = 0; d < kWidth; ++d) result.at[d] = whole[d];
+    }
+    Elements<T, kWidth> out;
+#pragma unroll
+    for (int d = 0; d < kWidth; ++d) {
+      // A sum of one point is its mean.
+      const bool divides = args.reduce == Reduce::mean && points > 1;
+      out.at[d] = narrowed<T>(divides ? result.at[d] / static_cast<C>(points) : result.at[d]);
+    }
+    return out;
+  }
+}
+
+/// Whether rows and results can be read and written 16 bytes at a time.
+inline bool has_vectors(const RunArgs& args, const void* out) {
+  const auto size = static_cast<std::int64_t>(size_of(args.rows.dtype));
+  const auto fits = [](std::int64_t bytes) { return bytes % std::int64_t{sizeof(uint4)} == 0; };
+  return args.rows.column == 1 && fits(args.columns * size) && fits(args.rows.row * size) &&
+         (args.samples == 0 || fits(args.rows.batch * size)) && fits(reinterpret_cast<std::intptr_t>(args.rows.data)) &&
+         fits(reinterpret_cast<std::intptr_t>(out));
+}
+
+/// run.operator()<T, C, kWidth, kGather>() as `args` needs it.
+template <class F>
+void with_run_types(const RunArgs& args, const void* out, const F& run) {
+  with_point_type(args.rows.dtype, [&]<class T, class C>() {
+    const auto with_width = [&]<Gather kGather>() {
+      if (has_vectors(args, out)) return run.template operator()<T, C, sizeof(uint4) / sizeof(T), kGather>();
+      run.template operator()<T, C, 1, kGather>();
+    };
+    const Gather gather = gather_of(args.reduce);
+    if (gather == Gather::sum) return with_width.template operator()<Gather::sum>();
+    if (gather == Gather::extreme) return with_width.template operator()<Gather::extreme>();
+    with_width.template operator()<Gather::copy>();
+  });
+}
+
+/// Bytes of RunArgs::chunks.
+std::size_t chunk_bytes(std::uint32_t points, std::int64_t columns, DType dtype);
+
+/// Fills RunArgs::chunks where a run can be longer than a chunk. Launches nothing for Gather::copy.
+void reduce_long_runs(const RunArgs& args, void* stream);
+
+/// `rows` of the points of a call, as runs see them.
+inline RunArgs run_args(const SortedPoints& sorted, const VoxelizeArgs& args, const PointRows& rows,
+                        std::int64_t columns) {
+  const bool flat = args.offsets.data != nullptr || args.clouds == 1 || rows.batch == args.samples * rows.row;
+  return {.sorted = sorted,
+          .rows = rows,
+          .samples = flat ? 0 : static_cast<std::uint32_t>(args.samples),
+          .columns = static_cast<std::uint32_t>(columns)};
+}
+
+}  // namespace robocache::cuda

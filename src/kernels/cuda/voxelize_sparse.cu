@@ -1,0 +1,288 @@
+#include "kernels/voxelize_sparse.hpp"
+
+#include <algorithm>
+#include <cub/device/device_scan.cuh>
+#include <limits>
+
+#include "cuda/launch.hpp"
+#include "cuda/programmatic.cuh"
+#include "kernels/cuda/voxelize_runs.cuh"
+
+// Occupied voxels: runs of the sorted points, numbered by a sum over what is the first point of one. How many there are
+// stays on the device.
+namespace robocache::cuda {
+
+namespace {
+
+constexpr unsigned kThreads = 256;
+
+/// What all kernels of a call see.
+struct SparseArgs {
+  PlacedPoints source;
+  SortedPoints sorted;
+  std::uint32_t most_points = 0;  ///< of a voxel
+  std::int64_t most_voxels = 0;   ///< of a cloud
+  /// Null where all voxels are kept. Of each point and those before it in [B, N], how many are the first of a voxel.
+  std::uint32_t* firsts = nullptr;
+  std::uint32_t* rows = nullptr;        ///< of each sorted point and those before it, how many begin a kept voxel
+  std::uint32_t* begin = nullptr;       ///< of each row: its first sorted point
+  std::uint32_t* points = nullptr;      ///< of each row: those kept
+  const std::uint32_t* kept = nullptr;  ///< null where all points are; of each row and those before it: points
+  std::int64_t shape[3] = {0, 0, 0};
+  std::int64_t capacity = 0;
+  std::int32_t* coords = nullptr;
+  std::int32_t* counts = nullptr;
+  std::int64_t* inverse = nullptr;
+  std::int64_t* offsets = nullptr;
+  std::int64_t* dropped = nullptr;
+
+  [[nodiscard]] __device__ std::uint64_t voxels() const { return static_cast<std::uint64_t>(source.rows * source.z); }
+  [[nodiscard]] __device__ std::uint32_t row_count() const {
+    return sorted.keys.size > 0 ? rows[sorted.keys.size - 1] : 0;
+  }
+};
+
+/// What of `firsts` is not of the cloud that a key is of.
+__device__ std::uint32_t firsts_before(const SparseArgs& args, std::int64_t cloud) {
+  const CloudRange range = args.source.range(cloud);
+  const std::int64_t place = args.source.offsets.data != nullptr ? range.begin : cloud * args.source.samples;
+  return place > 0 ? args.firsts[place - 1] : 0;
+}
+
+/// Marks, of all points in their own order, those that are the first of a voxel.
+__global__ void __launch_bounds__(kThreads) mark_firsts(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
+  const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i < args.sorted.keys.size) args.firsts[args.sorted.order[i]] = args.sorted.keys.begins(i) ? 1 : 0;
+}
+
+/// Marks, of the sorted points, those that begin a kept voxel: of a cloud, those whose first points come first.
+__global__ void __launch_bounds__(kThreads) mark_rows(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
+  const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i >= args.sorted.keys.size) return;
+  bool begins = args.sorted.keys.begins(i);
+  if (begins && args.firsts != nullptr) {
+    const auto cloud = static_cast<std::int64_t>(args.sorted.keys[i] / args.voxels());
+    begins = args.firsts[args.sorted.order[i]] - firsts_before(args, cloud) <= args.most_voxels;
+  }
+  args.rows[i] = begins ? 1 : 0;
+}
+
+/// The cloud and the voxel that a key stands for; divisions of 64 bits take ten times as long.
+template <class Key>
+__device__ int4 coords_of(const SparseArgs& args, Key key) {
+  const auto part = [&](int axis) {
+    const Key all = key;
+    const auto size = static_cast<Key>(args.shape[axis]);
+    key = all / size;
+    return static_cast<int>(all - key * size);
+  };
+  const int z = part(2);
+  const int y = part(1);
+  const int x = part(0);
+  return {static_cast<int>(key), x, y, z};
+}
+
+/// A thread for each sorted point; what begins a row says all of it.
+__global__ void __launch_bounds__(kThreads) find_rows(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
+  const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i >= args.sorted.keys.size) return;
+  if (i >= args.row_count()) args.points[i] = 0;
+  const std::uint32_t row = args.rows[i] - 1;
+  if (args.rows[i] == (i > 0 ? args.rows[i - 1] : 0)) return;
+  const std::uint32_t points = min(args.sorted.keys.run_length(i), args.most_points);
+  args.begin[row] = i;
+  args.points[row] = points;
+  if (row >= args.capacity) return;
+  if (args.counts != nullptr) args.counts[row] = static_cast<std::int32_t>(points);
+  if (args.coords == nullptr) return;
+  const std::uint64_t key = args.sorted.keys[i];
+  const int4 coords = args.sorted.keys.wide ? coords_of(args, key) : coords_of(args, static_cast<std::uint32_t>(key));
+  std::int32_t* const to = args.coords + std::int64_t{4} * row;
+  to[0] = coords.x, to[1] = coords.y, to[2] = coords.z, to[3] = coords.w;
+}
+
+/// A thread for each sorted point.
+__global__ void __launch_bounds__(kThreads) write_inverse(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
+  const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i >= args.sorted.keys.size) return;
+  const std::uint32_t row = args.rows[i] - 1;  // The row is another voxel's where that of the point is not kept.
+  const bool kept = args.rows[i] > 0 && i - args.begin[row] < args.points[row];
+  args.inverse[args.sorted.order[i]] = kept ? std::int64_t{row} : -1;
+}
+
+/// The first row from sorted point i on.
+__device__ std::uint32_t row_from(const SparseArgs& args, std::uint32_t i) { return i > 0 ? args.rows[i - 1] : 0; }
+
+/// A thread for each cloud, and one more.
+__global__ void __launch_bounds__(kThreads) write_totals(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
+  const std::int64_t cloud = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (cloud > args.source.clouds) return;
+  const SortedKeys& keys = args.sorted.keys;
+  const std::uint64_t key = static_cast<std::uint64_t>(cloud) * args.voxels();
+  const std::uint32_t begin = keys.first_from(key, 0, keys.size);
+  const std::uint32_t first = row_from(args, begin);
+  if (args.offsets != nullptr) args.offsets[cloud] = first;
+  if (args.dropped == nullptr || cloud == args.source.clouds) return;
+  const std::uint32_t end = keys.first_from(key + args.voxels(), begin, keys.size);
+  std::int64_t kept = end - begin;
+  if (args.kept != nullptr) {
+    const std::uint32_t last = row_from(args, end);
+    kept = last > first ? args.kept[last - 1] - (first > 0 ? args.kept[first - 1] : 0) : 0;
+  }
+  const CloudRange range = args.source.range(cloud);
+  args.dropped[cloud] = max(range.end - range.begin, std::int64_t{0}) - kept;
+}
+
+struct ReduceArgs {
+  RunArgs runs;
+  const std::uint32_t* rows;  ///< as in SparseArgs
+  std::int64_t capacity;
+  void* out = nullptr;
+  std::uint32_t block_points = 1;  ///< of a block: as many as have a thread for each access, or one
+};
+
+__device__ void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
+
+/// A thread for kWidth columns of each sorted point; what begins a row reduces all of it.
+template <class T, class C, int kWidth, Gather kGather>
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_rows(const __grid_constant__ ReduceArgs args) {
+  start_next();
+  await_earlier();
+  const SortedKeys& keys = args.runs.sorted.keys;
+  const std::uint32_t accesses = args.runs.columns / kWidth;
+  const std::uint32_t i = blockIdx.x * args.block_points + threadIdx.x / accesses;
+  if (threadIdx.x / accesses >= args.block_points || i >= keys.size) return;
+  // All that is asked of a point is read at once; then its features, which are anywhere in memory, are on their way.
+  const std::uint32_t point = args.runs.sorted.order[i];
+  const std::uint32_t before = i > 0 ? args.rows[i - 1] : 0;
+  const std::uint32_t row = args.rows[i];
+  if (row == before || before >= args.capacity) return;
+  prefetch(args.runs.samples == 0 ? row_of<T, true>(args.runs, point, threadIdx.x % accesses * kWidth)
+                                  : row_of<T, false>(args.runs, point, threadIdx.x % accesses * kWidth));
+  const std::uint32_t points = keys.run_length(i);
+  T* const out = static_cast<T*>(args.out) + std::uint64_t{before} * args.runs.columns;
+  for (std::uint32_t access = threadIdx.x % accesses; access < accesses; access += kThreads) {
+    *reinterpret_cast<Elements<T, kWidth>*>(out + access * kWidth) =
+        reduce_run<T, C, kWidth, kGather>(args.runs, i, points, access * kWidth);
+  }
+}
+
+dim3 blocks_for(std::uint64_t threads) { return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)); }
+
+/// One call: its arrays in scratch memory, and its launches.
+class SparseCall {
+ public:
+  SparseCall(const VoxelizeSparseArgs& args, const Context& ctx)
+      : args_(args), stream_(ctx.stream), order_("voxelize_sparse", args.input, args.low, scratch_) {
+    const std::size_t bytes = order_.size() * sizeof(std::uint32_t);
+    rows_ = scratch_.add(bytes);
+    begin_ = scratch_.add(bytes);
+    points_ = scratch_.add(bytes);
+    if (limits_voxels()) firsts_ = scratch_.add(bytes);
+    if (is_limited()) kept_ = scratch_.add(bytes);
+    sum_up(nullptr, nullptr);
+    work_ = scratch_.add(work_bytes_);
+    std::size_t chunks = 0;
+    for (const SparseFeatures& set : args.features) {
+      chunks = std::max(chunks, chunk_bytes(order_.size(), set.columns, set.rows.dtype));
+    }
+    chunks_ = scratch_.add(chunks);
+    scratch_.take(ctx);
+  }
+
+  void run() {
+    const SparseArgs call = find();
+    if (call.inverse != nullptr && order_.size() > 0) start(write_inverse, order_.size(), call);
+    start(write_totals, static_cast<std::uint64_t>(args_.input.clouds) + 1, call);
+    for (const SparseFeatures& set : args_.features) reduce(set, call);
+  }
+
+ private:
+  [[nodiscard]] bool limits_voxels() const { return args_.limits.max_voxels < order_.size(); }
+  [[nodiscard]] bool is_limited() const { return limits_voxels() || args_.limits.max_points < order_.size(); }
+
+  void start(void (*kernel)(SparseArgs), std::uint64_t threads, const SparseArgs& call) const {
+    launch("voxelize_sparse", kernel, blocks_for(threads), kThreads, stream_, call, Start::early);
+  }
+
+  /// to[i] = from[0] + ... + from[i]; without arrays only finds how many bytes of `work` that takes.
+  void sum_up(std::uint32_t* from, std::uint32_t* to) {
+    void* const work = to != nullptr ? scratch_.at<void>(work_) : nullptr;
+    check("voxelize_sparse", cub::DeviceScan::InclusiveSum(work, work_bytes_, from, to, static_cast<int>(order_.size()),
+                                                           static_cast<cudaStream_t>(stream_)));
+  }
+
+  SparseArgs find() {
+    SparseArgs call{.source = PlacedPoints(args_.input), .sorted = order_.sort(scratch_, nullptr, stream_)};
+    call.most_points = static_cast<std::uint32_t>(
+        std::min<std::int64_t>(args_.limits.max_points, std::numeric_limits<std::uint32_t>::max()));
+    call.most_voxels = args_.limits.max_voxels;
+    call.rows = scratch_.at<std::uint32_t>(rows_);
+    call.begin = scratch_.at<std::uint32_t>(begin_);
+    call.points = scratch_.at<std::uint32_t>(points_);
+    std::ranges::copy(args_.input.grid.shape, call.shape);
+    call.capacity = args_.capacity;
+    call.coords = args_.coords;
+    call.counts = args_.counts;
+    call.inverse = args_.inverse;
+    call.offsets = args_.offsets;
+    call.dropped = args_.input.dropped;
+    if (order_.size() == 0) return call;
+    if (limits_voxels()) {
+      auto* const firsts = scratch_.at<std::uint32_t>(firsts_);
+      call.firsts = firsts;
+      start(mark_firsts, order_.size(), call);
+      sum_up(firsts, firsts);
+    }
+    start(mark_rows, order_.size(), call);
+    sum_up(call.rows, call.rows);
+    start(find_rows, order_.size(), call);
+    if (is_limited()) {
+      auto* const kept = scratch_.at<std::uint32_t>(kept_);
+      sum_up(call.points, kept);
+      call.kept = kept;
+    }
+    return call;
+  }
+
+  void reduce(const SparseFeatures& set, const SparseArgs& call) const {
+    if (order_.size() == 0 || set.columns == 0) return;
+    ReduceArgs to{.runs = run_args(call.sorted, args_.input, set.rows, set.columns),
+                  .rows = call.rows,
+                  .capacity = args_.capacity};
+    to.runs.most = call.most_points;
+    to.runs.chunks = scratch_.at<void>(chunks_);
+    for (const VoxelOutput& output : set.outputs) {
+      to.runs.reduce = output.reduce;
+      to.out = output.data;
+      reduce_long_runs(to.runs, stream_);
+      with_run_types(to.runs, to.out, [&]<class T, class C, int kWidth, Gather kGather>() {
+        to.block_points = std::max<std::uint32_t>(1, kThreads / (to.runs.columns / kWidth));
+        const dim3 blocks((order_.size() + to.block_points - 1) / to.block_points);
+        launch("voxelize_sparse", reduce_rows<T, C, kWidth, kGather>, blocks, kThreads, stream_, to, Start::early);
+      });
+    }
+  }
+
+  const VoxelizeSparseArgs& args_;
+  void* stream_;
+  ScratchPlan scratch_;
+  PointOrder order_;
+  std::size_t rows_ = 0, begin_ = 0, points_ = 0, firsts_ = 0, kept_ = 0, chunks_ = 0, work_ = 0, work_bytes_ = 0;
+};
+
+}  // namespace
+
+void voxelize_sparse(const VoxelizeSparseArgs& args, const Context& ctx) { SparseCall(args, ctx).run(); }
+
+}  // namespace robocache::cuda

@@ -1,0 +1,185 @@
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "cuda_test.hpp"
+#include "math/half.hpp"
+#include "robocache/voxelize_sparse.hpp"
+
+namespace robocache {
+namespace {
+
+using cuda_testing::Arena;
+using cuda_testing::kGpu;
+using cuda_testing::to_host;
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr Reduce kAll[] = {Reduce::count, Reduce::occupancy, Reduce::occupancy_bits, Reduce::sum, Reduce::mean,
+                           Reduce::min,   Reduce::max,       Reduce::first,          Reduce::last};
+
+/// Clouds of which some points are outside, some near one another, and a tenth in one voxel.
+struct CloudCase {
+  std::int64_t clouds, samples, columns;
+  DType dtype;
+  VoxelGrid grid{{-1, -1, -1}, {0.1, 0.2, 0.05}, {21, 11, 43}};
+  std::vector<float> points;
+  Bytes features;
+  std::vector<std::int64_t> lengths;
+
+  CloudCase(std::int64_t clouds_, std::int64_t samples_, std::int64_t columns_, DType dtype_)
+      : clouds(clouds_), samples(samples_), columns(columns_), dtype(dtype_) {
+    std::mt19937 random(static_cast<unsigned>(clouds + samples + columns));
+    std::normal_distribution<float> some(0, 0.5F);
+    points.resize(static_cast<std::size_t>(3 * clouds * samples));
+    for (std::size_t i = 0; i < points.size(); ++i) points[i] = i % 30 < 3 ? 0.01F : some(random);
+    const std::size_t size = size_of(dtype);
+    features.resize(static_cast<std::size_t>(clouds * samples * columns) * size);
+    for (std::size_t i = 0; i < features.size(); i += size) put(&features[i], some(random));
+    for (std::int64_t b = 0; b < clouds; ++b) lengths.push_back(b % 3 == 1 ? samples / 2 : samples);
+  }
+
+  [[nodiscard]] Clouds on_host() const { return at(points.data(), features.data(), lengths.data(), Device{}); }
+  [[nodiscard]] Clouds on_device(Arena& arena) const {
+    return at(arena.copy(points), arena.copy(features), arena.copy(lengths), kGpu);
+  }
+
+ private:
+  void put(std::uint8_t* to, float value) const {
+    const double wide = value;
+    const f16 half = to_f16(value);
+    const bf16 brain = to_bf16(value);
+    const void* from = dtype == DType::f64   ? static_cast<const void*>(&wide)
+                       : dtype == DType::f32 ? static_cast<const void*>(&value)
+                       : dtype == DType::f16 ? static_cast<const void*>(&half)
+                                             : static_cast<const void*>(&brain);
+    std::memcpy(to, from, size_of(dtype));
+  }
+  [[nodiscard]] Clouds at(const void* p, const void* f, const void* l, Device device) const {
+    return {.points = ConstTensor(p, DType::f32, {clouds, samples, 3}, device),
+            .features = ConstTensor(f, dtype, {clouds, samples, columns}, device),
+            .lengths = ConstTensor(l, DType::i64, {clouds}, device)};
+  }
+};
+
+class VoxelizeCuda : public cuda_testing::CudaTest {
+ protected:
+  Arena arena_{std::size_t{1} << 30};
+};
+
+Tensor dense_output(const CloudCase& c, Reduce reduce, void* data, Device device) {
+  const std::int64_t* n = c.grid.shape;
+  if (reduce == Reduce::count) return {data, DType::i32, {c.clouds, n[0], n[1], n[2]}, device};
+  if (reduce == Reduce::occupancy) return {data, DType::u8, {c.clouds, n[0], n[1], n[2]}, device};
+  if (reduce == Reduce::occupancy_bits) return {data, DType::u8, {c.clouds, n[0], n[1], (n[2] + 7) / 8}, device};
+  return {data, c.dtype, {c.clouds, n[0], n[1], n[2], c.columns}, device};
+}
+
+std::size_t bytes_of(const Tensor& t) { return static_cast<std::size_t>(t.numel()) * size_of(t.dtype); }
+
+/// Room for an output that begins `skew` bytes behind an aligned address.
+struct Room {
+  Bytes host;
+  std::uint8_t* device;
+  std::size_t skew;
+
+  Room(Arena& arena, std::size_t bytes, std::size_t skew_)
+      : host(bytes + skew_, 0xa5), device(arena.copy(host)), skew(skew_) {}
+  [[nodiscard]] void* at(Device where) { return (where.kind == DeviceKind::cpu ? host.data() : device) + skew; }
+  void expect_same(const std::string& what) const { EXPECT_EQ(to_host(device, host.size()) == host, true) << what; }
+};
+
+/// All reductions in one call and each alone, on both devices.
+void compare_dense(const CloudCase& c, Arena& arena, std::size_t skew) {
+  arena.reset();
+  const Clouds on_device = c.on_device(arena);
+  std::vector<Room> rooms;
+  rooms.reserve(std::size(kAll));
+  for (Reduce reduce : kAll) {
+    rooms.emplace_back(arena, bytes_of(dense_output(c, reduce, nullptr, kGpu)), needs_features(reduce) ? 0 : skew);
+  }
+  Room dropped(arena, static_cast<std::size_t>(c.clouds) * sizeof(std::int64_t), 0);
+  const auto run = [&](const Clouds& clouds, Device device, std::span<const std::size_t> which) {
+    std::vector<Voxels> voxels;
+    for (std::size_t i : which)
+      voxels.push_back({kAll[i], dense_output(c, kAll[i], rooms[i].at(device), device), -1.5});
+    voxelize(clouds, c.grid, voxels, Tensor(dropped.at(device), DType::i64, {c.clouds}, device));
+  };
+  std::vector<std::size_t> all;
+  for (std::size_t i = 0; i < std::size(kAll); ++i) all.push_back(i);
+  run(c.on_host(), Device{}, all);
+  run(on_device, kGpu, all);
+  const auto expect = [&](const std::string& how) {
+    for (std::size_t i : all) rooms[i].expect_same(std::string(name(kAll[i])) + how);
+    dropped.expect_same("dropped" + how);
+  };
+  expect(" of all");
+  for (std::size_t i : all) {
+    EXPECT_EQ(cudaMemset(rooms[i].device + rooms[i].skew, 0x3c, rooms[i].host.size() - rooms[i].skew), cudaSuccess);
+    run(on_device, kGpu, {&i, 1});
+  }
+  expect(" alone");
+}
+
+TEST_F(VoxelizeCuda, HasTheBitsOfTheCpu) {
+  for (DType dtype : {DType::f32, DType::f64, DType::f16, DType::bf16}) {
+    for (std::int64_t columns : {0, 1, 3, 8, 33}) {
+      SCOPED_TRACE(std::string(name(dtype)) + " " + std::to_string(columns));
+      compare_dense(CloudCase(3, 5000, columns, dtype), arena_, static_cast<std::size_t>(columns) % 4 * 4);
+    }
+  }
+}
+
+TEST_F(VoxelizeCuda, ManyCloudsOnMemoryThatLiesAnywhere) {
+  compare_dense(CloudCase(1, 0, 2, DType::f32), arena_, 0);
+  compare_dense(CloudCase(1, 1, 2, DType::f32), arena_, 4);
+  compare_dense(CloudCase(60, 300, 1, DType::f32), arena_, 12);
+  CloudCase large(3, 3000, 1, DType::f32);
+  for (std::int64_t& size : large.grid.shape) size = 140;
+  compare_dense(large, arena_, 4);
+}
+
+TEST_F(VoxelizeCuda, SparseHasTheBitsOfTheCpuAndKeepsToItsRoom) {
+  const CloudCase c(3, 5000, 4, DType::f32);
+  for (const std::int64_t capacity : {15'000, 700, 0}) {
+    for (const SparseLimits limits : {SparseLimits{}, SparseLimits{300, kKeepAll}, SparseLimits{2, 250}}) {
+      arena_.reset();
+      const Clouds on_device = c.on_device(arena_);
+      const auto rows = static_cast<std::size_t>(capacity);
+      Room coords(arena_, rows * 16, 0);
+      Room counts(arena_, rows * 4, 0);
+      Room mean(arena_, rows * 16, 0);
+      Room max(arena_, rows * 16, 0);
+      Room inverse(arena_, std::size_t{15'000} * 8, 0);
+      Room offsets(arena_, 32, 0);
+      Room dropped(arena_, 24, 0);
+      for (const auto& [device, clouds] : {std::tuple(Device{}, c.on_host()), std::tuple(kGpu, on_device)}) {
+        const SparseReduction reductions[] = {
+            {Reduce::mean, Tensor(mean.at(device), DType::f32, {capacity, 4}, device)},
+            {Reduce::max, Tensor(max.at(device), DType::f32, {capacity, 4}, device)}};
+        voxelize_sparse(clouds, c.grid, limits,
+                        {.coords = Tensor(coords.at(device), DType::i32, {capacity, 4}, device),
+                         .counts = Tensor(counts.at(device), DType::i32, {capacity}, device),
+                         .reductions = reductions,
+                         .inverse = Tensor(inverse.at(device), DType::i64, {3, 5000}, device),
+                         .offsets = Tensor(offsets.at(device), DType::i64, {4}, device),
+                         .dropped = Tensor(dropped.at(device), DType::i64, {3}, device)});
+      }
+      SCOPED_TRACE(std::to_string(capacity) + " " + std::to_string(limits.max_points));
+      coords.expect_same("coords");
+      counts.expect_same("counts");
+      mean.expect_same("mean");
+      max.expect_same("max");
+      inverse.expect_same("inverse");
+      offsets.expect_same("offsets");
+      dropped.expect_same("dropped");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace robocache
