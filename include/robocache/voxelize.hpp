@@ -64,12 +64,12 @@ struct Voxels {
 /// Outputs must overlap neither inputs nor each other. A count wraps beyond 2^31 - 1. On CUDA the aligned 4-byte words that
 /// hold occupancy_bits are rewritten; what else is in them keeps its value.
 ///   dropped  [B], or [] for a single cloud; i64: points of the cloud that are in no voxel; may be not given
-/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 16 bytes a
-/// point, and for each thread that of a tile (half a MiB, more where a row along z is longer); on CUDA none for counts and
-/// occupancy, for the others 16 bytes a point (24 where there are 2^32 voxels in all clouds), 3 % of their features as f32
-/// (f64 for f64), and 4 bytes for 16 KiB or 1024 voxels of a result. On CUDA a call can be captured in a graph.
-/// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on CUDA
-/// reductions of features of more than 2^31 - 1 points), OutOfMemory.
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; on CUDA a call can be captured in a
+/// graph. Takes scratch. On the CPU: 16 bytes a point, and for each thread that of a tile (half a MiB, more where a row
+/// along z is longer). On CUDA for reductions of features: 16 bytes a point (24 where all clouds have 2^32 voxels), 3 %
+/// of the features as f32 (f64 for f64), and 4 bytes for 16 KiB or 1024 voxels of a result.
+/// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on
+/// CUDA reductions of features of more than 2^31 - 1 points), OutOfMemory.
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const Context& ctx = {});
 

@@ -36,12 +36,13 @@ struct SparseVoxels {
 
 /// Puts points into the occupied voxels of a grid: memory goes with the points, not with the grid. The same bits in every
 /// run, on every device and with any number of threads. Outputs must overlap neither inputs nor each other.
-/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 16 bytes a point
-/// (32 where a voxel's number and a point's do not fit into 64 bits), 28 a voxel, and half a MiB for each thread; on CUDA
-/// 28 bytes a point (36 where there are 2^32 voxels in all clouds), 4 more with max_points and 8 with max_voxels, and 3 % of
-/// the features as f32 (f64 for f64). On CUDA a call can be captured in a graph: how many voxels there are stays there.
-/// Throws InvalidArgument (shape, dtype, device, limits, on the CPU lengths and offsets out of range), Unsupported (dtype;
-/// on CUDA more than 2^31 - 1 points), OutOfMemory.
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; on CUDA a call can be captured in a
+/// graph, for how many voxels there are stays there. Takes scratch. On the CPU: 16 bytes a point (32 where a voxel's
+/// number and a point's do not fit into 64 bits), 28 a voxel, and half a MiB for each thread. On CUDA: 28 bytes a point
+/// (36 where all clouds have 2^32 voxels), 4 more with max_points, 8 with max_voxels, and 3 % of the features as f32
+/// (f64 for f64).
+/// Throws InvalidArgument (shape, dtype, device, limits, on the CPU lengths and offsets out of range), Unsupported
+/// (dtype; on CUDA more than 2^31 - 1 points), OutOfMemory.
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
                      const Context& ctx = {});
 
@@ -56,8 +57,9 @@ struct DownsampledCloud {
 
 /// Means of the points of each voxel of a grid without bounds: voxel i of an axis, any whole number, holds the coordinates p
 /// with i = floor((p - origin) * (1 / voxel_m)), computed as for VoxelGrid. Sorted by (cloud, x, y, z).
-/// Runs on the CPU. Throws as voxelize_sparse, Unsupported for CUDA, and InvalidArgument for points too far: voxels beyond 2^24 from the origin (2^53 for f64
-/// points), or a box of all points of more than 2^24 voxels along an axis or of 2^63 in all clouds.
+/// Runs on the CPU. Throws as voxelize_sparse, Unsupported for CUDA, and InvalidArgument for points too far: voxels
+/// beyond 2^24 from the origin (2^53 for f64 points), or a box of all points of more than 2^24 voxels along an axis or
+/// of 2^63 in all clouds.
 void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const double (&origin)[3],
                       const DownsampledCloud& out, const Context& ctx = {});
 

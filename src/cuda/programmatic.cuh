@@ -5,8 +5,8 @@
 // Programmatic dependent launch (sm_90 and newer; nothing elsewhere): a kernel launched with Start::early may begin
 // while the one before it on its stream still runs. What makes that safe:
 // - It touches no memory before await_earlier(), which returns when the kernels before it are complete and their writes
-//   can be seen. prefetch() is no access: it brings lines to the L2, where later writes go, too. Only behind kernels of the
-//   same call, of which the first began in order, may it read what none of them writes: that was complete before them.
+//   can be seen. prefetch() is no access: it brings lines to the L2, where later writes go, too. Behind kernels of its
+//   own call alone, of which the first began in order, it may read what none of them writes: that was complete before.
 // - It is not complete before its own await_earlier() has returned. So whoever waits for this kernel, early or not, has
 //   waited for all those before it, even when they began early themselves.
 // - It begins only once every block of the kernel before it has called start_next() or ended, so it takes no place that
