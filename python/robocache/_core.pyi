@@ -587,7 +587,7 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
         Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
         those are clamped.
     NotImplementedError
-        On CUDA: a reduction of features.
+        On CUDA: reductions of features of more than 2^31 - 1 points.
     MemoryError
         The grid does not fit.
 
@@ -692,9 +692,10 @@ def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Seque
     Raises
     ------
     ValueError
-        Shapes, dtypes, limits, lengths and offsets out of range, or a grid that makes no sense.
+        Shapes, dtypes, limits, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA those
+        are clamped.
     NotImplementedError
-        Points on CUDA.
+        On CUDA: more than 2^31 - 1 points.
     MemoryError
         The results do not fit.
 
