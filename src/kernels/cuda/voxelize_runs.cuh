@@ -98,7 +98,7 @@ struct Accumulator {
   }
 };
 
-/// Blocks of 256 threads on a processor that reduce runs: as many as take no registers from others.
+/// Blocks of 256 threads on a processor that reduce runs; for more of them there would be too few registers.
 template <class T>
 inline constexpr int kBlocks = sizeof(T) == sizeof(float) ? 6 : 4;
 

@@ -151,8 +151,6 @@ struct ReduceArgs {
   std::uint32_t block_points = 1;  ///< of a block: as many as have a thread for each access, or one
 };
 
-__device__ void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
-
 /// A thread for kWidth columns of each sorted point; what begins a row reduces all of it.
 template <class T, class C, int kWidth, Gather kGather>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_rows(const __grid_constant__ ReduceArgs args) {
@@ -162,13 +160,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_rows(const __grid
   const std::uint32_t accesses = args.runs.columns / kWidth;
   const std::uint32_t i = blockIdx.x * args.block_points + threadIdx.x / accesses;
   if (threadIdx.x / accesses >= args.block_points || i >= keys.size) return;
-  // All that is asked of a point is read at once; then its features, which are anywhere in memory, are on their way.
-  const std::uint32_t point = args.runs.sorted.order[i];
   const std::uint32_t before = i > 0 ? args.rows[i - 1] : 0;
-  const std::uint32_t row = args.rows[i];
-  if (row == before || before >= args.capacity) return;
-  prefetch(args.runs.samples == 0 ? row_of<T, true>(args.runs, point, threadIdx.x % accesses * kWidth)
-                                  : row_of<T, false>(args.runs, point, threadIdx.x % accesses * kWidth));
+  // The keys say no more than the rows, but so they are read at the same time, and run_length() finds them near.
+  const bool begins = (args.rows[i] != before) & keys.begins(i);
+  if (!begins || before >= args.capacity) return;
   const std::uint32_t points = keys.run_length(i);
   T* const out = static_cast<T*>(args.out) + std::uint64_t{before} * args.runs.columns;
   for (std::uint32_t access = threadIdx.x % accesses; access < accesses; access += kThreads) {

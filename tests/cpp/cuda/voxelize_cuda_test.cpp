@@ -81,14 +81,14 @@ Tensor dense_output(const CloudCase& c, Reduce reduce, void* data, Device device
 
 std::size_t bytes_of(const Tensor& t) { return static_cast<std::size_t>(t.numel()) * size_of(t.dtype); }
 
-/// Room for an output that begins `skew` bytes behind an aligned address.
+/// Room for an output that begins `skew` bytes behind an aligned address: whole words, as bits are rewritten.
 struct Room {
   Bytes host;
   std::uint8_t* device;
   std::size_t skew;
 
   Room(Arena& arena, std::size_t bytes, std::size_t skew_)
-      : host(bytes + skew_, 0xa5), device(arena.copy(host)), skew(skew_) {}
+      : host((bytes + skew_ + 3) / 4 * 4, 0xa5), device(arena.copy(host)), skew(skew_) {}
   [[nodiscard]] void* at(Device where) { return (where.kind == DeviceKind::cpu ? host.data() : device) + skew; }
   void expect_same(const std::string& what) const { EXPECT_EQ(to_host(device, host.size()) == host, true) << what; }
 };
@@ -119,7 +119,8 @@ void compare_dense(const CloudCase& c, Arena& arena, std::size_t skew) {
   };
   expect(" of all");
   for (std::size_t i : all) {
-    EXPECT_EQ(cudaMemset(rooms[i].device + rooms[i].skew, 0x3c, rooms[i].host.size() - rooms[i].skew), cudaSuccess);
+    const std::size_t bytes = bytes_of(dense_output(c, kAll[i], nullptr, kGpu));
+    EXPECT_EQ(cudaMemset(rooms[i].device + rooms[i].skew, 0x3c, bytes), cudaSuccess);
     run(on_device, kGpu, {&i, 1});
   }
   expect(" alone");
