@@ -36,7 +36,7 @@ enum class Reduce : std::uint8_t {
   last,   ///< of the last
 };
 
-/// All but count and occupancy.
+/// All but count, occupancy and occupancy_bits.
 constexpr bool needs_features(Reduce reduce) noexcept { return reduce >= Reduce::sum; }
 
 constexpr std::string_view name(Reduce reduce) noexcept {

@@ -286,7 +286,8 @@ void bind_stream(nb::module_& m) {
               options[name] = self.attr(name);
             }
             const nb::object make = nb::module_::import_("functools").attr("partial")(self.type(), **options);
-            return nb::make_tuple(make, nb::make_tuple(self.attr("values"), self.attr("stamps")));
+            const nb::object state = nb::getattr(self, "__dict__", nb::none());  // of a subclass
+            return nb::make_tuple(make, nb::make_tuple(self.attr("values"), self.attr("stamps")), state);
           },
           nb::sig("def __reduce__(self) -> tuple[typing.Any, ...]"))
       .def("__repr__", [](const PyStream& s) {

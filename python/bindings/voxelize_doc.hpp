@@ -31,8 +31,8 @@ shape : 3 ints
     X, Y and Z voxels.
 reduce : str or sequence of str
     'count' (int32), 'occupancy' (bool), 'occupancy_bits' (uint8, a bit a voxel, 8 along z in a byte, the lowest first, as
-    numpy.packbits(bitorder='little')), 'sum', 'mean', 'min', 'max', 'first' or 'last' (the features of the lowest or
-    highest point). Sums add 256 points at a time in their order, then those sums in order. NaN wins in 'min' and 'max'.
+    numpy.packbits(bitorder='little')), 'sum', 'mean', 'min', 'max', 'first' or 'last' (the features of the point
+    that comes first or last in its cloud). Sums add 256 points at a time in their order, then those sums in order. NaN wins in 'min' and 'max'.
 empty : float, or {reduction: float}
     Written to voxels without points; counts and occupancy are 0 there.
 lengths : int array [B], optional
@@ -42,8 +42,8 @@ offsets : int array [B+1], optional
 transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
     T_grid_points: applied to the points first.
 max_bytes : int, optional
-    On the CPU: bytes that the call may take, results and scratch together. Clouds are computed some at a time where all at
-    once would take more; the results are the same. `voxelize_plan_memory` says the bytes.
+    On the CPU: bytes that the call may ask for at a time, results and scratch together. Clouds are computed some at a time
+    where all at once would take more; the results are the same. `voxelize_plan_memory` says the bytes.
 
 Returns
 -------
@@ -98,7 +98,8 @@ points, features, voxel_m, origin, shape, reduce, lengths, offsets, transform
 Returns
 -------
 VoxelizeMemory
-    ``outputs + scratch`` is the most that a call takes; ``outputs + least_scratch`` is the least `max_bytes` that it takes.
+    ``outputs + scratch`` is the most that a call asks for at a time; ``outputs + least_scratch`` is the least `max_bytes`
+    that it takes.
 
 Raises
 ------

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,17 +40,24 @@ VoxelOutput read_output(const VoxelizeInputs& inputs, const Subject& subject, co
   return {voxels.reduce, voxels.out.data, voxels.empty};
 }
 
+/// Features that no reduction asks for take no scratch.
+template <class Reductions>
+void forget_unused_features(VoxelizeArgs& args, const Reductions& reductions) {
+  if (std::ranges::none_of(reductions, needs_features)) args.columns = 0;
+}
+
 VoxelizeScratch scratch_of(const VoxelizeArgs& args, const Context& ctx) {
   VoxelizeScratch scratch;
   visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { scratch = cpu::voxelize_scratch<isa>(args, ctx); });
   return scratch;
 }
 
-std::int64_t checked_limit(const VoxelizeInputs& inputs, std::int64_t max_scratch, const Context& ctx) {
+std::int64_t checked_limit(const VoxelizeInputs& inputs, const VoxelizeArgs& args, std::int64_t max_scratch,
+                           const Context& ctx) {
   if (inputs.device().kind == DeviceKind::cuda) {
     inputs.check().unsupported("max_scratch", "given on CUDA", "none", "clouds are computed some at a time on the CPU");
   }
-  const std::int64_t least = scratch_of(inputs.args(), ctx).one_cloud;
+  const std::int64_t least = scratch_of(args, ctx).one_cloud;
   if (max_scratch >= least) return max_scratch;
   throw OutOfMemory("voxelize: max_scratch is " + std::to_string(max_scratch) + " bytes, expected at least " +
                     std::to_string(least) + ", which the largest cloud takes alone");
@@ -77,7 +85,7 @@ class RowOutputs {
  public:
   explicit RowOutputs(const VoxelizeInputs& inputs) : inputs_(inputs) {}
 
-  /// [M], or [M, columns] where that is not 0.
+  /// [M, columns], or [M] where they are kNoColumns.
   void* read(const Subject& subject, const Tensor& out, std::int64_t columns, DType dtype) {
     return read(subject, out, columns >= 0 ? std::vector{columns} : std::vector<std::int64_t>{}, dtype);
   }
@@ -158,7 +166,8 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
   }
   args.outputs = outputs;
   args.dropped = inputs.numbers("dropped", dropped, inputs.leading());
-  if (options.max_scratch != kNoMemoryLimit) args.max_scratch = checked_limit(inputs, options.max_scratch, ctx);
+  forget_unused_features(args, voxels | std::views::transform(&Voxels::reduce));
+  if (options.max_scratch != kNoMemoryLimit) args.max_scratch = checked_limit(inputs, args, options.max_scratch, ctx);
   if (args.clouds == 0) return;
   if (inputs.device().kind == DeviceKind::cpu) {
     visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize<isa>(args, ctx); });
@@ -176,13 +185,20 @@ VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::spa
   if (inputs.device().kind == DeviceKind::cuda) {
     inputs.check().unsupported("points", "on CUDA", "on the CPU", "memory is planned for calls there alone");
   }
-  const VoxelizeScratch scratch = scratch_of(inputs.args(), ctx);
-  VoxelizeMemory memory{8 * inputs.args().clouds, scratch.all, scratch.one_cloud};
+  VoxelizeArgs args = inputs.args();
+  VoxelizeMemory memory{8 * args.clouds, kNoMemoryLimit, kNoMemoryLimit};
   for (Reduce reduce : reductions) {
     if (needs_features(reduce)) inputs.check_has_features();
-    const std::int64_t bytes = output_bytes(inputs.args(), reduce);
+    const std::int64_t bytes = output_bytes(args, reduce);
     if (__builtin_add_overflow(memory.outputs, bytes, &memory.outputs)) memory.outputs = kNoMemoryLimit;
   }
+  // Nobody has so much: what scratch comes to need not be computed, and could overflow.
+  constexpr std::int64_t most = std::int64_t{1} << 56;
+  if (memory.outputs > most) return memory;
+  forget_unused_features(args, reductions);
+  const VoxelizeScratch scratch = scratch_of(args, ctx);
+  memory.scratch = scratch.all;
+  memory.least_scratch = scratch.one_cloud;
   return memory;
 }
 

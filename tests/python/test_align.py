@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any
 
@@ -293,3 +294,15 @@ def test_streams_can_be_pickled() -> None:
     np.testing.assert_array_equal(stream.stamps, stamps)
     np.testing.assert_array_equal(stream.mask, options.pop("mask"))
     assert {name: getattr(stream, name) for name in options} == options
+
+
+class NamedStream(rc.Stream):
+    pass
+
+
+def test_subclasses_of_stream_keep_what_is_theirs() -> None:
+    stream = NamedStream(np.zeros((2, 7)), np.array([0, 10]))
+    stream.where = "left"  # type: ignore[attr-defined]
+    got = copy.copy(stream)
+    assert isinstance(got, NamedStream)
+    assert got.where == "left"  # type: ignore[attr-defined]

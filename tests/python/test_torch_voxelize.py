@@ -9,7 +9,7 @@ import pytest
 import robocache as rc
 
 torch = pytest.importorskip("torch")
-rt = pytest.importorskip("robocache.torch")
+import robocache.torch as rt  # noqa: E402
 
 GRID = {"voxel_m": 0.5, "origin": (-1.0, -1.0, -1.0), "shape": (4, 3, 5)}
 FEATURES = ("sum", "mean", "min", "max", "first", "last")
@@ -147,8 +147,11 @@ def test_what_has_no_gradient_is_refused() -> None:
     ("wrong", "text"),
     [
         ({"points": np.zeros((4, 3))}, "points is ndarray, expected torch.Tensor"),
-        ({"reduce": "median"}, "reduce is 'median', expected names of reductions"),
-        ({"reduce": ()}, r"reduce is \(\), expected names of reductions"),
+        ({"reduce": "median"}, "reduce is 'median', expected one of count, "),
+        ({"reduce": ()}, "reduce is empty, expected one or more of count, "),
+        ({"empty": {"median": 1.0}}, "empty is 'median', expected one of count, "),
+        ({"shape": (4.5, 3, 5)}, r"shape is \(4.5, 3, 5\), expected 3 whole numbers"),
+        ({"shape": "435"}, "shape is '435', expected 3 whole numbers"),
         ({"shape": (2, -1, 2)}, "shape is -1 along y"),
         ({"offsets": torch.tensor([0, 5])}, "offsets is 0 to 5 of cloud 0"),
     ],
@@ -156,3 +159,19 @@ def test_what_has_no_gradient_is_refused() -> None:
 def test_errors_name_what_is_wrong(wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(rc.InvalidArgument, match=f"voxelize: {text}"):
         rt.voxelize(**{"points": torch.zeros(4, 3), **GRID, **wrong})
+
+
+@pytest.mark.parametrize("name", ["points", "features", "transform"])
+def test_tangents_are_refused_not_dropped(name: str) -> None:
+    import torch.autograd.forward_ad as forward
+
+    given_ = {"points": torch.rand(4, 3), "features": torch.rand(4, 2), "transform": torch.eye(4)}
+    with forward.dual_level(), pytest.raises(rc.Unsupported, match=f"voxelize: {name} has a tangent"):
+        rt.voxelize(**{**given_, name: forward.make_dual(given_[name], torch.ones_like(given_[name]))}, **GRID)
+
+
+def test_batches_of_gradients_are_refused() -> None:
+    features = torch.rand(4, 2, requires_grad=True)
+    got = rt.voxelize(torch.rand(4, 3), features, **GRID, reduce="sum").values
+    with pytest.raises(rc.Unsupported, match="voxelize: grad_out is a batch of gradients"):
+        torch.autograd.grad(got, features, torch.ones(3, *got.shape), is_grads_batched=True)

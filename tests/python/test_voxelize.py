@@ -305,6 +305,16 @@ def test_a_limit_on_memory_changes_no_result() -> None:
         rc.voxelize(points, **given_, reduce=("mean", "count"), max_bytes=least - 1)
 
 
+def test_features_that_no_reduction_asks_for_take_no_memory() -> None:
+    points = np.full((4, 3), 0.5, "f")
+    grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (2, 2, 4)}
+    unused = np.broadcast_to(np.float32(1), (4, 2**50))
+    assert int(rc.voxelize(points, unused, **grid, reduce="count").values.sum()) == 4
+    with_, without = (rc.voxelize_plan_memory(points, f, **grid, reduce="count") for f in (unused, None))
+    assert (with_.outputs, with_.scratch) == (without.outputs, without.scratch)
+    assert rc.voxelize_plan_memory(points, unused, **grid, reduce="sum").scratch == 2**63 - 1
+
+
 def test_goes_on_after_memory_ran_out() -> None:
     points = np.full((4, 3), 0.5)
     grid = {"voxel_m": 1, "origin": (0, 0, 0)}

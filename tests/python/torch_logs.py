@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-rt = pytest.importorskip("robocache.torch")
+import robocache.torch as rt  # noqa: E402
 from robocache.torch.streams import arguments  # noqa: E402
 
 

@@ -102,13 +102,13 @@ class EagerAlign(torch.autograd.Function):  # type: ignore[misc]
         count = ARRAYS * len(ctx.options)
         streams, out = _core.put_together(ctx.options, saved[:count]), saved[count:]
         if torch.is_grad_enabled():  # the gradient must say itself that it has none
-            refuse_batches(grad_out)
+            refuse_batches("align", grad_out)
             found = iter(torch.ops.robocache.align_gradient(grad_out, out, *arguments(streams, at), wanted))
             return None, None, None, *[next(found) if want else None for want in wanted]
         try:
             found = _core.align_gradient(streams, at, grad_out, out=out or None, wanted=wanted, check="off")
         except InvalidArgument:  # perhaps for a batch of gradients, which it cannot read
-            refuse_batches(grad_out)
+            refuse_batches("align", grad_out)
             raise
         return None, None, None, *found
 

@@ -121,14 +121,14 @@ def _align_gradient_fake(
     return [v.new_empty(v.shape) for v, want in zip(values, wanted, strict=True) if want]
 
 
-def refuse_batches(grad_out: Sequence[Tensor | None]) -> None:
+def refuse_batches(op: str, grad_out: Sequence[Tensor | None]) -> None:
     """Raise for gradients that stand for a batch of such."""
     for gradient in grad_out:
         if gradient is not None and (
             torch._C._functorch.is_legacy_batchedtensor(gradient) or torch._C._functorch.is_batchedtensor(gradient)
         ):
             raise Unsupported(
-                "align: grad_out is a batch of gradients (is_grads_batched, vectorize or vmap), expected one; call "
+                f"{op}: grad_out is a batch of gradients (is_grads_batched, vectorize or vmap), expected one; call "
                 "torch.autograd.grad for each"
             )
 
@@ -144,7 +144,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[list[Tensor], Tensor,
 
 
 def _backward(ctx: Any, grad_out: list[Tensor | None], *_: Any) -> tuple[Any, ...]:
-    refuse_batches(grad_out)
+    refuse_batches("align", grad_out)
     streams, lists = ctx.counts
     saved = list(ctx.saved_tensors)
     values, stamps, at = saved[:streams], saved[streams : 2 * streams], saved[2 * streams]

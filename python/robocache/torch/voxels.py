@@ -25,6 +25,7 @@ torch.library.define(
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 
+_ARRAYS = ("points", "features", "lengths", "offsets", "transform")
 _DTYPES = {"count": torch.int32, "occupancy": torch.bool, "occupancy_bits": torch.uint8}
 Arrays = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # _LISTS
 
@@ -139,7 +140,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[list[Tensor], Tensor]
 
 
 def _backward(ctx: Any, grad_out: list[Tensor | None], _dropped: Any) -> tuple[Any, ...]:
-    refuse_batches(grad_out)
+    refuse_batches("voxelize", grad_out)
     saved = iter(ctx.saved_tensors)
     arrays = [next(saved) if given else None for given in ctx.given]
     names = ctx.reduce.split(",")
@@ -165,14 +166,17 @@ torch.library.register_autograd("robocache::voxelize_gradient", _no_second_deriv
 def _check_names(names: Sequence[str], empty: float | dict[str, float]) -> None:
     """Raise for reductions that the fake operator would not know either."""
     known = (*_DTYPES, "sum", "mean", "min", "max", "first", "last")
-    unknown = [name for name in (*names, *(empty if isinstance(empty, dict) else ())) if name not in known]
-    if unknown or not names:
-        raise InvalidArgument(f"voxelize: reduce is {unknown[0] if unknown else ()!r}, expected names of reductions")
+    if not names:
+        raise InvalidArgument(f"voxelize: reduce is empty, expected one or more of {', '.join(known)}")
+    for subject, given in (("reduce", names), ("empty", empty if isinstance(empty, dict) else ())):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise InvalidArgument(f"voxelize: {subject} is {unknown[0]!r}, expected one of {', '.join(known)}")
 
 
 def _refuse(arrays: Arrays) -> None:
     """Raise for arrays that are no tensors, for transforms of torch.func, and for what has no gradient."""
-    for name, array in zip(("points", "features", "lengths", "offsets", "transform"), arrays, strict=True):
+    for name, array in zip(_ARRAYS, arrays, strict=True):
         if array is not None and not isinstance(array, Tensor):
             raise InvalidArgument(
                 f"voxelize: {name} is {type(array).__name__}, expected torch.Tensor; robocache.voxelize takes arrays "
@@ -194,9 +198,9 @@ def _refuse(arrays: Arrays) -> None:
         )
     if torch.autograd.forward_ad._current_level < 0:
         return
-    reduced = arrays[0] if arrays[1] is None else arrays[1]
-    if torch.autograd.forward_ad.unpack_dual(reduced).tangent is not None:
-        raise Unsupported("voxelize: features has a tangent, expected none; there are no forward-mode derivatives")
+    for name, array in zip(_ARRAYS, arrays, strict=True):
+        if array is not None and torch.autograd.forward_ad.unpack_dual(array).tangent is not None:
+            raise Unsupported(f"voxelize: {name} has a tangent, expected none; there are no forward-mode derivatives")
 
 
 def voxelize(
@@ -236,6 +240,8 @@ def voxelize(
     arrays = (points, features, lengths, offsets, transform)
     _check_names(names, empty)
     _refuse(arrays)
+    if isinstance(shape, str) or not all(hasattr(n, "__index__") for n in shape):
+        raise InvalidArgument(f"voxelize: shape is {shape!r}, expected 3 whole numbers")
     voxel = [float(v) for v in voxel_m] if isinstance(voxel_m, Sequence) else [float(voxel_m)] * 3
     fills = [float(empty.get(n, 0.0) if isinstance(empty, dict) else empty) for n in names]
     outputs, dropped = torch.ops.robocache.voxelize(
