@@ -124,6 +124,8 @@ def test_a_tangent_is_refused_not_dropped(where: Any) -> None:
         assert rt.resample(values, stamps, stamps).requires_grad  # within a level, but without a tangent
         with pytest.raises(NotImplementedError, match=r"streams\[0\].values has a tangent"):
             rt.resample(ad.make_dual(values.detach(), values.detach()), stamps, stamps)
+        with pytest.raises(NotImplementedError, match="at has a tangent"):
+            rt.resample(values.detach(), stamps.double(), ad.make_dual(stamps.double(), values[..., 0].double()))
 
 
 @pytest.mark.parametrize("tracked", [True, False])

@@ -18,12 +18,13 @@ from robocache import _core
 from robocache.errors import InvalidArgument
 from robocache.torch.eager import (
     EagerAlign,
+    arrays_of,
     is_plain,
     refuse_others,
     refuse_time_gradients,
-    refuse_transforms,
     wants_gradient,
 )
+from robocache.torch.operators import refuse_transforms
 from robocache.torch.streams import Interp, Missing, Order, Policy, Stream, arguments, columns_of, native
 from robocache.torch.voxels import VoxelizeResult, voxelize
 
@@ -92,8 +93,9 @@ def align(
         streams = made = [native(s) if isinstance(s, Stream) else s for s in streams]
     plain = bool(made) and is_plain(made, at)
     if not plain:
-        refuse_others(streams, at)
-        refuse_transforms(streams)
+        arrays = arrays_of(streams, at)
+        refuse_others(arrays)
+        refuse_transforms("align", "[B, S, D]", arrays)
     dtypes = {stream.values.dtype for stream in streams}
     if not split and dtype is None and len(dtypes) > 1:
         mix = ", ".join(str(d).removeprefix("torch.") for d in sorted(dtypes, key=str))

@@ -25,36 +25,22 @@ def is_plain(streams: Sequence[_core.Stream], at: Tensor) -> bool:
     return type(at) in _PLAIN and _core.made_of(streams, _PLAIN) and torch.autograd.forward_ad._current_level < 0
 
 
-def refuse_others(streams: Sequence[Stream | _core.Stream], at: Tensor) -> None:
-    """Raise for arrays that are no tensors."""
+def arrays_of(streams: Sequence[Stream | _core.Stream], at: Tensor) -> list[tuple[str, Any]]:
+    """All arrays of a call, and what errors call them."""
     given = [("at", at)]
     for i, stream in enumerate(streams):
         lists = [k for k in LISTS if getattr(stream, k) is not None]
         given += [(f"streams[{i}].{k}", getattr(stream, k)) for k in ("values", "stamps", *lists)]
-    for name, array in given:
+    return given
+
+
+def refuse_others(arrays: list[tuple[str, Any]]) -> None:
+    """Raise for arrays that are no tensors."""
+    for name, array in arrays:
         if not isinstance(array, Tensor):
             raise InvalidArgument(
                 f"align: {name} is {type(array).__name__}, expected torch.Tensor; torch.as_tensor makes one, and "
                 "robocache.align takes arrays of any library"
-            )
-
-
-def refuse_transforms(streams: Sequence[Stream | _core.Stream]) -> None:
-    """Raise for transforms of torch.func, and for forward-mode derivatives, which the operator would drop."""
-    if torch.compiler.is_compiling():
-        return
-    transform = torch._C._functorch.peek_interpreter_stack()
-    if transform is not None and transform.key() != torch._C._functorch.TransformType.Functionalize:
-        raise Unsupported(
-            f"align: the call is under torch.func's {transform.key().name.lower()}, expected none of its transforms; "
-            "torch.autograd has the gradients, and a batch axis [B, S, D] does what vmap would"
-        )
-    if torch.autograd.forward_ad._current_level < 0:
-        return
-    for i, stream in enumerate(streams):
-        if torch.autograd.forward_ad.unpack_dual(stream.values).tangent is not None:
-            raise Unsupported(
-                f"align: streams[{i}].values has a tangent, expected none; there are no forward-mode derivatives"
             )
 
 

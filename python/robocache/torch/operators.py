@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -119,6 +119,23 @@ def _align_gradient_fake(
     wanted: list[bool],
 ) -> list[Tensor]:
     return [v.new_empty(v.shape) for v, want in zip(values, wanted, strict=True) if want]
+
+
+def refuse_transforms(op: str, batch: str, arrays: Iterable[tuple[str, Tensor | None]]) -> None:
+    """Raise for transforms of torch.func, and for forward-mode derivatives, which an operator would drop."""
+    if torch.compiler.is_compiling():
+        return
+    transform = torch._C._functorch.peek_interpreter_stack()
+    if transform is not None and transform.key() != torch._C._functorch.TransformType.Functionalize:
+        raise Unsupported(
+            f"{op}: the call is under torch.func's {transform.key().name.lower()}, expected none of its transforms; "
+            f"torch.autograd has the gradients, and a batch axis {batch} does what vmap would"
+        )
+    if torch.autograd.forward_ad._current_level < 0:
+        return
+    for name, array in arrays:
+        if array is not None and torch.autograd.forward_ad.unpack_dual(array).tangent is not None:
+            raise Unsupported(f"{op}: {name} has a tangent, expected none; there are no forward-mode derivatives")
 
 
 def refuse_batches(op: str, grad_out: Sequence[Tensor | None]) -> None:

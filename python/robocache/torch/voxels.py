@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robocache import _core
 from robocache.errors import InvalidArgument, Unsupported
-from robocache.torch.operators import refuse_batches
+from robocache.torch.operators import refuse_batches, refuse_transforms
 
 _LISTS = "Tensor points, Tensor? features, Tensor? lengths, Tensor? offsets, Tensor? transform"
 _GRID = "float[] voxel_m, float[] origin, int[] shape, str reduce"
@@ -188,19 +188,7 @@ def _refuse(arrays: Arrays) -> None:
                 f"voxelize: {name} requires grad, expected a tensor without; there are gradients by features alone, "
                 "so .detach() it"
             )
-    if torch.compiler.is_compiling():
-        return
-    func = torch._C._functorch.peek_interpreter_stack()
-    if func is not None and func.key() != torch._C._functorch.TransformType.Functionalize:
-        raise Unsupported(
-            f"voxelize: the call is under torch.func's {func.key().name.lower()}, expected none of its transforms; "
-            "torch.autograd has the gradients, and a batch axis [B, N, 3] does what vmap would"
-        )
-    if torch.autograd.forward_ad._current_level < 0:
-        return
-    for name, array in zip(_ARRAYS, arrays, strict=True):
-        if array is not None and torch.autograd.forward_ad.unpack_dual(array).tangent is not None:
-            raise Unsupported(f"voxelize: {name} has a tangent, expected none; there are no forward-mode derivatives")
+    refuse_transforms("voxelize", "[B, N, 3]", zip(_ARRAYS, arrays, strict=True))
 
 
 def voxelize(

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 
 #include "kernels/cpu/voxelize_bins.hpp"
 #include "kernels/cpu/voxelize_tile.hpp"
@@ -123,8 +122,6 @@ void drop_all(const VoxelizeArgs& args) {
     if (args.dropped != nullptr) args.dropped[b] = range.end - range.begin;
   }
 }
-
-bool is_empty(const VoxelGrid& grid) { return std::ranges::find(grid.shape, 0) != std::end(grid.shape); }
 
 void voxelize(const VoxelizeArgs& args, const Context& ctx) {
   if (is_empty(args.grid)) return drop_all(args);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <utility>
 
@@ -11,6 +12,9 @@
 
 // Points sorted by the tile of their voxel, in their own order within a tile.
 namespace robocache::cpu::ROBOCACHE_ISA {
+
+/// Whether it has no voxels. A Tiling needs some.
+inline bool is_empty(const VoxelGrid& grid) { return std::ranges::find(grid.shape, 0) != std::end(grid.shape); }
 
 /// How a cloud's grid is cut: into tiles of a power of two of whole rows along z, so that no two tiles share a byte of any result.
 struct Tiling {

@@ -133,7 +133,7 @@ void voxelize_gradient(const VoxelizeGradientArgs& args, const Context& ctx) {
     std::memset(static_cast<std::byte*>(args.grad_features) + begin * row_bytes, 0,
                 static_cast<std::size_t>((end - begin) * row_bytes));
   });
-  if (std::ranges::find(input.grid.shape, 0) != std::end(input.grid.shape) || input.clouds == 0) return;
+  if (is_empty(input.grid) || input.clouds == 0) return;
   visit_element_type(input.features.dtype, [&]<class T, class C>() { gather_tiles<T, C>(args, ctx); });
 }
 

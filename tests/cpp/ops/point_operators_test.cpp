@@ -188,8 +188,8 @@ TEST(PointOperatorsPool, MorePointsThanThereIsRoomForAreCounted) {
 
 class PointOperatorsLevels : public testing::TestWithParam<Isa> {};
 
-TEST_P(PointOperatorsLevels, PoolGivesTheSameBitsAsTheBaseline) {
-  if (GetParam() > active_isa()) GTEST_SKIP() << "this processor does not have it";
+TEST_P(PointOperatorsLevels, GivesTheBitsOfTheBaseline) {
+  if (GetParam() > active_isa()) GTEST_SKIP() << "not on this processor";
   const Cloud cloud;
   std::vector<double> matrix = {0.6, -0.8, 0, 0.1, 0.8, 0.6, 0, -2, 0, 0, 1, 0.3, 0, 0, 0, 1};
   const auto moved = [&](Isa level) {
@@ -206,7 +206,7 @@ TEST_P(PointOperatorsLevels, PoolGivesTheSameBitsAsTheBaseline) {
   EXPECT_EQ(moved(GetParam()), moved(Isa::baseline));
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, PointOperatorsLevels, testing::Values(Isa::baseline, Isa::avx2, Isa::avx512),
+INSTANTIATE_TEST_SUITE_P(Isas, PointOperatorsLevels, testing::Values(Isa::avx2, Isa::avx512),
                          [](const auto& level) { return std::string(name(level.param)); });
 
 template <class Error, class Run>
