@@ -21,6 +21,22 @@ using TransformDTypes = Values<DType::f32, DType::f64>;
 /// A voxel's points are summed so many at a time, and then those sums: a million points in one voxel are no serial chain.
 inline constexpr std::uint32_t kVoxelSumChunk = 256;
 
+/// run.operator()<T, C>() with the element type of `dtype` and the type it is computed in.
+template <class F>
+void visit_element_type(DType dtype, const F& run) {
+  visit(dtype, PointDTypes{}, [&]<DType known>() {
+    if constexpr (known == DType::f64) {
+      run.template operator()<double, double>();
+    } else if constexpr (known == DType::f32) {
+      run.template operator()<float, float>();
+    } else if constexpr (known == DType::f16) {
+      run.template operator()<f16, float>();
+    } else {
+      run.template operator()<bf16, float>();
+    }
+  });
+}
+
 /// Rows of float elements. Pitches count elements.
 struct PointRows {
   const void* data = nullptr;

@@ -31,22 +31,6 @@ class Scratch {
   Buffer buffer_;
 };
 
-/// run<T, C>() with the element type of `dtype` and the type it is computed in.
-template <class F>
-void visit_element_type(DType dtype, const F& run) {
-  visit(dtype, PointDTypes{}, [&]<DType known>() {
-    if constexpr (known == DType::f64) {
-      run.template operator()<double, double>();
-    } else if constexpr (known == DType::f32) {
-      run.template operator()<float, float>();
-    } else if constexpr (known == DType::f16) {
-      run.template operator()<f16, float>();
-    } else {
-      run.template operator()<bf16, float>();
-    }
-  });
-}
-
 /// Clouds [first, last) of a batch.
 struct CloudGroup {
   std::int64_t first, last;

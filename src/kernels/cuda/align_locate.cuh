@@ -125,7 +125,7 @@ __device__ __forceinline__ bool next_is_last_alike(const Neighbours<T>& near, st
   return near.i + 2 >= samples || (near.left > 2 && near.cached[2] != near.after);
 }
 
-/// What `place` says of most targets, in a tenth of its instructions: of those on a sample, between two, and, where
+/// What `place` says of most targets, in far fewer instructions: of those on a sample, between two, and, where
 /// `clamps`, beyond the ends. False: ask `place`.
 template <class T>
 __device__ __forceinline__ bool place_common(const Neighbours<T>& near, std::int64_t samples, T target, bool clamps,

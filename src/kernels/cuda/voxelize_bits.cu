@@ -121,7 +121,7 @@ bool voxelize_bits(const VoxelizeArgs& args, const Context& ctx) {
                     .bytes_z = static_cast<std::uint32_t>(args.bytes_z()),
                     .dropped = args.dropped};
   const dim3 grid(static_cast<unsigned>(args.clouds * slices));
-  with_point_type(args.points.dtype, [&]<class T, class C>() {
+  visit_element_type(args.points.dtype, [&]<class T, class C>() {
     launch("voxelize", keep_bits<T, C>, grid, kThreads, ctx.stream, to, Start::in_order,
            static_cast<std::size_t>(slice));
   });

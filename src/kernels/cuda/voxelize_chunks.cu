@@ -168,7 +168,7 @@ std::size_t chunk_bytes(std::uint32_t points, std::int64_t columns, DType dtype)
 
 void reduce_long_runs(const RunArgs& args, void* stream) {
   if (std::min(args.sorted.keys.size, args.most) <= kVoxelSumChunk) return;
-  with_point_type(args.rows.dtype, [&]<class T, class C>() {
+  visit_element_type(args.rows.dtype, [&]<class T, class C>() {
     const Gather gather = gather_of(args.reduce);
     if (gather == Gather::sum) launch_both<T, C, Gather::sum>(args, stream);
     if (gather == Gather::extreme) launch_both<T, C, Gather::extreme>(args, stream);

@@ -191,7 +191,7 @@ class Counting {
       const std::int64_t blocks = std::clamp<std::int64_t>((cleared + kClearBytes - 1) / kClearBytes, 1, wave_);
       const dim3 grid(std::max(launch_.count_blocks, static_cast<unsigned>(blocks)));
       const Start start = g == 0 ? Start::in_order : Start::early;
-      with_point_type(args_.points.dtype, [&]<class T, class C>() {
+      visit_element_type(args_.points.dtype, [&]<class T, class C>() {
         const auto kernel = launch_.source.voxels() < std::numeric_limits<std::uint32_t>::max()
                                 ? count_and_clear<T, C, std::uint32_t>
                                 : count_and_clear<T, C, std::uint64_t>;

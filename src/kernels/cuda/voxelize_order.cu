@@ -151,7 +151,7 @@ SortedPoints PointOrder::sort(const ScratchPlan& scratch, std::int64_t* dropped,
              .none = none_};
   std::ranges::copy(low_, to.source.low);
   constexpr unsigned kEach = kThreads * kPointsPerThread;
-  with_point_type(args_.points.dtype, [&]<class T, class C>() {
+  visit_element_type(args_.points.dtype, [&]<class T, class C>() {
     const auto kernel = wide ? make_keys<T, C, std::uint64_t> : make_keys<T, C, std::uint32_t>;
     launch(op_, kernel, dim3((size_ + kEach - 1) / kEach), kThreads, stream, to);
   });

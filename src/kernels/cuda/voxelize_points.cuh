@@ -62,20 +62,4 @@ struct PlacedPoints {
   }
 };
 
-/// run.operator()<T, C>() with the element type of `dtype` and the type it is computed in.
-template <class F>
-void with_point_type(DType dtype, const F& run) {
-  visit(dtype, PointDTypes{}, [&]<DType known>() {
-    if constexpr (known == DType::f64) {
-      run.template operator()<double, double>();
-    } else if constexpr (known == DType::f32) {
-      run.template operator()<float, float>();
-    } else if constexpr (known == DType::f16) {
-      run.template operator()<f16, float>();
-    } else {
-      run.template operator()<bf16, float>();
-    }
-  });
-}
-
 }  // namespace robocache::cuda

@@ -149,7 +149,7 @@ inline bool has_vectors(const RunArgs& args, const void* out) {
 /// run.operator()<T, C, kWidth, kGather>() as `args` needs it.
 template <class F>
 void with_run_types(const RunArgs& args, const void* out, const F& run) {
-  with_point_type(args.rows.dtype, [&]<class T, class C>() {
+  visit_element_type(args.rows.dtype, [&]<class T, class C>() {
     const auto with_width = [&]<Gather kGather>() {
       if (has_vectors(args, out)) return run.template operator()<T, C, sizeof(uint4) / sizeof(T), kGather>();
       run.template operator()<T, C, 1, kGather>();
