@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import robocache as rc
 from arrays import Home
-
-torch = pytest.importorskip("torch")
-import robocache.torch as rt  # noqa: E402
+from torch_logs import captured, rt, torch
 
 GRID = {"voxel_m": 0.5, "origin": (-1.0, -1.0, -1.0), "shape": (4, 3, 5)}
 FEATURES = ("sum", "mean", "min", "max", "first", "last")
@@ -127,19 +125,12 @@ def test_a_graph_captures_forward_and_backward(cuda: Home) -> None:
         values = rt.voxelize(points, features, **GRID, reduce=("mean", "sum", "max")).values
         return torch.autograd.grad(sum(v.square().sum() for v in values.values()), features)[0]
 
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
+    graph, made = captured(step)
     with torch.no_grad():
         features.mul_(1.5).add_(0.1)
         points.mul_(0.9)
     graph.replay()
-    assert torch.equal(captured, step())
+    assert torch.equal(made, step())
 
 
 def test_exports(where: Any) -> None:
