@@ -100,8 +100,9 @@ struct Targets {
 
 /// Puts N streams at the same instants. DESIGN and docs/alignment.md hold the full contract.
 ///   streams  N >= 1
-///   out      [B, T, sum D], or one [B, T, D] per stream; written; must not overlap inputs. A stream's own dtype, or
-///            any float dtype. Columns of one row must be contiguous; rows and batch may have any pitch.
+///   out      [B, T, sum D], or one [B, T, D] per stream; written. A stream's own dtype, or any float dtype. Columns of
+///            one row must be contiguous; rows and batch may have any pitch. Outputs must overlap neither inputs nor
+///            each other: refused where arrays without gaps tell.
 ///   valid    [B, T, N] bool or not given: in range, gap and age kept, a sample found
 ///   age_ns   [B, T, N] i64 or not given: target minus the stamp of the last sample at or before it; negative only
 ///            before the first; INT64_MAX with no samples or a NaN target

@@ -1,7 +1,9 @@
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/build.hpp"
+#include "core/footprint.hpp"
 #include "cuda/device_guard.hpp"
 #include "cuda/status.hpp"
 #include "ops/align_inputs.hpp"
@@ -9,6 +11,45 @@
 namespace robocache {
 
 namespace {
+
+/// What a call reads, as far as it can be long, and what it writes: in memory of its own.
+class CallMemory {
+ public:
+  CallMemory(const AlignInputs& in, std::span<const Stream> streams) : check_(in.check()) {
+    arrays_.reserve(3 * streams.size() + 4);
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      read(in.subject(i, streams[i], "values"), streams[i].values);
+      read(in.subject(i, streams[i], "stamps"), streams[i].stamps);
+      read(in.subject(i, streams[i], "mask"), streams[i].mask);
+    }
+  }
+
+  void read(const Subject& subject, const ConstTensor& tensor) {
+    if (tensor.given()) arrays_.push_back({subject, Footprint{tensor}});
+  }
+  /// Throws where the array shares memory with one before it.
+  void write(const Subject& subject, const Tensor& tensor) {
+    const Footprint footprint{tensor};
+    for (const Array& array : arrays_) {
+      if (!footprint.meets(array.footprint)) continue;
+      check_.fail(subject, "in the memory of " + array.subject.text(), "memory of its own");
+    }
+    read(subject, tensor);
+  }
+  void write(std::span<const Tensor> out) {
+    if (out.size() == 1) return write("out", out[0]);
+    for (std::size_t i = 0; i < out.size(); ++i) write({"out", i, {}, ""}, out[i]);
+  }
+
+ private:
+  struct Array {
+    Subject subject;
+    Footprint footprint;
+  };
+
+  const Check& check_;
+  std::vector<Array> arrays_;
+};
 
 Pending run_on_cpu(const char* op, AlignInputs& in, std::span<const Stream> streams, const Context& ctx) {
   Fault fault;
@@ -55,6 +96,11 @@ Pending align(std::span<const Stream> streams, const Targets& at, std::span<cons
   in.read_streams(streams);
   in.write_outputs(out);
   in.write_marks(valid, age_ns);
+  CallMemory memory(in, streams);
+  memory.read("at", at.at);
+  memory.write(out);
+  memory.write("valid", valid);
+  memory.write("age_ns", age_ns);
   return run_align("align", in, streams, when, ctx);
 }
 
@@ -63,6 +109,9 @@ Pending resample(const Stream& stream, const Targets& at, const Tensor& out, Dat
   in.read_targets(at);
   in.read_streams({&stream, 1});
   in.write_outputs({&out, 1});
+  CallMemory memory(in, {&stream, 1});
+  memory.read("at", at.at);
+  memory.write("out", out);
   return run_align("resample", in, {&stream, 1}, when, ctx);
 }
 
@@ -72,6 +121,11 @@ Pending plan(const Stream& clock, const Targets& at, const Tensor& steps, const 
   in.read_targets(at);
   in.read_clock(clock, steps);
   in.write_marks(valid, age_ns);
+  CallMemory memory(in, {&clock, 1});
+  memory.read("at", at.at);
+  memory.write("steps", steps);
+  memory.write("valid", valid);
+  memory.write("age_ns", age_ns);
   return run_align("plan", in, {&clock, 1}, when, ctx);
 }
 
@@ -79,6 +133,9 @@ void apply_plan(const ConstTensor& steps, const Stream& stream, const Tensor& ou
   AlignInputs in("apply_plan", nullptr, DataCheck::off);
   in.read_values(stream, steps);
   in.write_outputs({&out, 1});
+  CallMemory memory(in, {&stream, 1});
+  memory.read("steps", steps);
+  memory.write("out", out);
   run_align("apply_plan", in, {&stream, 1}, DataCheck::off, ctx);
 }
 

@@ -156,6 +156,18 @@ def test_align_outputs() -> None:
         rc.align(streams, at, out=frozen)
 
 
+def test_outputs_have_memory_of_their_own() -> None:
+    values, stamps = zeros(2, 5, 4), np.array([[0, 1, 2, 3, 4]] * 2)
+    with pytest.raises(ValueError, match=r"resample: out is in the memory of values, expected memory of its own"):
+        rc.resample(values, stamps, zeros(2, 5, dtype=I64), out=values)
+    both = zeros(2, 5, 4)
+    streams = [rc.Stream(values, stamps)] * 2
+    with pytest.raises(ValueError, match=r"out\[1\] is in the memory of out\[0\], expected memory of its own"):
+        rc.align(streams, zeros(2, 5, dtype=I64), out=[both, both])
+    halves = zeros(2, 5, 8)  # in the gaps of one another
+    rc.align(streams, zeros(2, 5, dtype=I64), out=[halves[..., :4], halves[..., 4:]])
+
+
 def test_batches_must_agree() -> None:
     stamps = np.array([0, 1])
     streams = [rc.Stream(zeros(2, 2, 1), stamps), rc.Stream(zeros(3, 2, 1), stamps)]

@@ -310,6 +310,48 @@ TEST(AlignFrontDoor, SaysWhatWasGivenAndWhatIsExpected) {
   refuses({.values = f32({2, 3, 4}), .stamps = i64({2, 3}), .name = "imu"}, i64({1, 1}), f32({1, 1, 4}), {"imu"});
 }
 
+TEST(AlignFrontDoor, OutputsHaveMemoryOfTheirOwn) {
+  std::vector<float> memory(24);  // values [2, 3, 4], or the same with gaps
+  std::vector<std::int64_t> times{0, 1, 2, 0, 1, 2};
+  float other[8] = {};
+  const Tensor values(memory.data(), DType::f32, {2, 3, 4});
+  const Tensor at(times.data(), DType::i64, {2, 1});
+  const Stream stream{.values = values, .stamps = Tensor(times.data(), DType::i64, {2, 3})};
+  const auto refuses = [&](const Tensor& out, const Tensor& age_ns, const std::string& text) {
+    try {
+      align({&stream, 1}, at, {&out, 1}, {}, age_ns);
+      ADD_FAILURE() << "no error that says " << text;
+    } catch (const InvalidArgument& error) {
+      EXPECT_EQ(error.what(), text);
+    }
+  };
+  for (std::int64_t first : {0, 16, 23}) {
+    refuses(Tensor(memory.data() + first, DType::f32, {2, 1, 4}), {},
+            "align: out is in the memory of streams[0].values, expected memory of its own");
+  }
+  const Tensor out(other, DType::f32, {2, 1, 4});
+  refuses(out, Tensor(times.data() + 5, DType::i64, {2, 1, 1}),
+          "align: age_ns is in the memory of streams[0].stamps, expected memory of its own");
+  refuses(out, Tensor(other + 6, DType::i64, {2, 1, 1}),
+          "align: age_ns is in the memory of out, expected memory of its own");
+  EXPECT_NO_THROW(align({&stream, 1}, at, {&out, 1}, {}, {}));
+}
+
+/// The columns of one array that are not read may be written.
+TEST(AlignFrontDoor, AnOutputMayLieInTheGapsOfItsInput) {
+  std::vector<float> memory{1, 2, -1, -1, 3, 4, -1, -1};
+  std::vector<std::int64_t> stamps{0, 10};
+  std::vector<std::int64_t> times{5, 10};
+  const auto columns = [&](std::int64_t first) {
+    Tensor half(memory.data() + first, DType::f32, {1, 2, 2});
+    half.strides[0] = 8, half.strides[1] = 4;
+    return half;
+  };
+  resample({.values = columns(0), .stamps = Tensor(stamps.data(), DType::i64, {2})},
+           Tensor(times.data(), DType::i64, {2}), columns(2));
+  EXPECT_EQ(memory, (std::vector<float>{1, 2, 2, 3, 3, 4, 3, 4}));
+}
+
 TEST(AlignConcurrent, ManyThreadsAtOnce) {
   const AlignTable table(ROBOCACHE_TEST_CASES "/align.json");
   std::vector<AlignCase> good;
