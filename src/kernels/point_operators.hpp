@@ -80,4 +80,13 @@ void depth_to_points(const DepthToPointsArgs& args, const Context& ctx);
 
 }  // namespace cpu
 
+namespace cuda {
+
+/// On ctx.stream of the current device.
+void transform_points(const TransformPointsArgs& args, const Context& ctx);
+void crop(const CropArgs& args, const Context& ctx);
+void depth_to_points(const DepthToPointsArgs& args, const Context& ctx);
+
+}  // namespace cuda
+
 }  // namespace robocache

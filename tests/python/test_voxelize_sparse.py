@@ -391,8 +391,3 @@ def test_cuda_has_the_bits_of_the_cpu(cuda: Home, columns: int, dtype: str, limi
         np.testing.assert_array_equal(getattr(on_cuda, name), getattr(on_cpu, name))
     for reduce in FEATURES:
         assert_same_bits(on_cuda.reduced[reduce], on_cpu.reduced[reduce])
-
-
-def test_downsampling_on_cuda_is_refused(cuda: Home) -> None:
-    with pytest.raises(NotImplementedError, match="voxel_downsample: points is on cuda:0, expected cpu"):
-        rc.voxel_downsample(cuda.array([[0.5, 0.5, 0.5]]), 1.0)
