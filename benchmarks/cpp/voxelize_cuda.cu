@@ -93,9 +93,13 @@ struct Set {
   }
 };
 
-void ours(const Case& c, const Set& set, cudaStream_t stream) {
+robocache::VoxelGrid grid_of(const Case& c) {
   robocache::VoxelGrid grid;
   for (std::int64_t& size : grid.shape) size = c.side;
+  return grid;
+}
+
+void ours(const Case& c, const Set& set, cudaStream_t stream) {
   std::vector<std::int64_t> shape{c.clouds, c.side, c.side, c.side};
   if (c.reduce == Reduce::occupancy_bits) shape.back() /= 8;
   if (robocache::needs_features(c.reduce)) shape.push_back(c.columns);
@@ -109,7 +113,7 @@ void ours(const Case& c, const Set& set, cudaStream_t stream) {
     out.strides[i] = stride;
   }
   const robocache::Voxels voxels[] = {{c.reduce, out, 0}};
-  robocache::voxelize(clouds, grid, voxels, {}, {.stream = stream});
+  robocache::voxelize(clouds, grid_of(c), voxels, {}, {.stream = stream});
 }
 
 void naive(const Case& c, const Set& set, cudaStream_t stream) {
@@ -205,14 +209,12 @@ struct SparseSet {
 void measure_sparse(const Case& c, bool one_voxel, std::uint64_t seed, cudaStream_t stream) {
   std::vector<SparseSet> sets;
   for (std::size_t i = 0; i < 3; ++i) sets.emplace_back(c, seed + i, one_voxel);
-  robocache::VoxelGrid grid;
-  for (std::int64_t& size : grid.shape) size = c.side;
   const auto on = [&](std::size_t i) {
     const SparseSet& set = sets[i];
     const robocache::SparseReduction mean[] = {{c.reduce, {set.out.data(), DType::f32, {c.samples, c.columns}, kGpu}}};
     robocache::voxelize_sparse({.points = {set.in.points.data(), DType::f32, {c.samples, 3}, kGpu},
                                 .features = {set.in.features.data(), DType::f32, {c.samples, c.columns}, kGpu}},
-                               grid, {},
+                               grid_of(c), {},
                                {.coords = {set.coords.data(), DType::i32, {c.samples, 4}, kGpu},
                                 .counts = {set.counts.data(), DType::i32, {c.samples}, kGpu},
                                 .reductions = mean,
@@ -225,6 +227,31 @@ void measure_sparse(const Case& c, bool one_voxel, std::uint64_t seed, cudaStrea
   std::printf("%-18s %-14s %-9s asked %6.1f%s  %8.2f %8.2f us  %lld voxels\n", c.name, "mean, sparse",
               one_voxel ? "one voxel" : "even", asked, std::max(device, again) <= asked ? "  met" : " MORE", device,
               again, static_cast<long long>(sets[0].offsets.host()[1]));
+}
+
+/// What a result's gradient becomes by the features; the result itself stands for its gradient.
+void measure_gradient(const Case& c, bool one_voxel, std::uint64_t seed, cudaStream_t stream) {
+  std::vector<Set> sets;
+  std::vector<DeviceArray<float>> grads;
+  for (std::size_t i = 0; i < 3; ++i) {
+    sets.emplace_back(c, seed + i, one_voxel);
+    grads.emplace_back(static_cast<std::size_t>(c.points() * c.columns));
+    make_numbers<<<blocks_for(c.voxels() * c.columns), kThreads>>>(reinterpret_cast<float*>(sets[i].out.data()),
+                                                                   c.voxels() * c.columns, seed ^ i, 1, -1);
+  }
+  check("benchmark", cudaDeviceSynchronize());
+  const auto on = [&](std::size_t i) {
+    const robocache::VoxelGradient from[] = {
+        {c.reduce, {sets[i].out.data(), DType::f32, {c.side, c.side, c.side, c.columns}, kGpu}}};
+    robocache::voxelize_gradient({.points = {sets[i].points.data(), DType::f32, {c.samples, 3}, kGpu},
+                                  .features = {sets[i].features.data(), DType::f32, {c.samples, c.columns}, kGpu}},
+                                 grid_of(c), from, {grads[i].data(), DType::f32, {c.samples, c.columns}, kGpu},
+                                 {.stream = stream});
+  };
+  const double device = device_time(sets.size(), stream, on).median_us;
+  const double again = device_time(sets.size(), stream, on).median_us;
+  std::printf("%-18s %-14s %-9s                    %8.2f %8.2f us\n", c.name,
+              (std::string(name(c.reduce)) + " grad").c_str(), one_voxel ? "one voxel" : "even", device, again);
 }
 
 }  // namespace
@@ -248,6 +275,10 @@ int main(int argc, char** argv) {
       if (is_wanted(c, "", one_voxel)) measure(c, one_voxel, seed, stream);
     }
     if (is_wanted(kSparse, ", sparse", one_voxel)) measure_sparse(kSparse, one_voxel, seed, stream);
+    for (const Reduce reduce : {Reduce::sum, Reduce::mean, Reduce::max}) {
+      const Case c{"1Mx16->200^3", reduce, 1, 1'000'000, 16, 200, 0};
+      if (is_wanted(c, " grad", one_voxel)) measure_gradient(c, one_voxel, seed, stream);
+    }
   }
   return 0;
 }

@@ -65,8 +65,7 @@ inline constexpr std::int64_t kNoMemoryLimit = std::numeric_limits<std::int64_t>
 
 /// How voxelize runs.
 struct VoxelizeOptions {
-  std::int64_t max_scratch =
-      kNoMemoryLimit;  ///< bytes: on the CPU clouds are computed some at a time where all would take more
+  std::int64_t max_scratch = kNoMemoryLimit;  ///< bytes: clouds are computed some at a time where all would take more
 };
 
 /// Puts points into a grid of voxels. The same bits in every run, on every device and with any number of threads.
@@ -75,11 +74,11 @@ struct VoxelizeOptions {
 ///   dropped  [B], or [] for a single cloud; i64: points of the cloud that are in no voxel; may be not given
 /// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU what
 /// plan_memory says; on CUDA none for counts and occupancy, for the others 16 bytes a point (24 where there are 2^32 voxels
-/// in all clouds), 3 % of their features as f32 (f64 for f64), and 4 bytes for 16 KiB or 1024 voxels of a result. On CUDA a
+/// in all clouds), 1 % of their features as f32 (f64 for f64), and 4 bytes for 16 KiB or 1024 voxels of a result. On CUDA a
 /// call can be captured in a graph.
-/// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on CUDA
-/// reductions of features of more than 2^31 - 1 points, and a limit on scratch), OutOfMemory (also where one cloud takes
-/// more than the limit).
+/// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on
+/// CUDA reductions of features of more than 2^31 - 1 points), OutOfMemory (also where the least that a call takes is
+/// more than the limit; nothing is computed then).
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const VoxelizeOptions& options, const Context& ctx = {});
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
@@ -88,11 +87,12 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
 /// Bytes that a call of voxelize needs.
 struct VoxelizeMemory {
   std::int64_t outputs = 0;        ///< the results, `dropped` among them
-  std::int64_t scratch = 0;        ///< at most, without a limit
-  std::int64_t least_scratch = 0;  ///< the least limit: the largest cloud alone
+  std::int64_t scratch = 0;        ///< at most, without a limit; on CUDA just that
+  std::int64_t least_scratch = 0;  ///< the least limit: the largest cloud alone; on CUDA all packed ones
 };
 
-/// Of the clouds as they are: lengths and offsets are read. Throws as voxelize; Unsupported on CUDA.
+/// Of the clouds as they are: lengths and offsets are read. On CUDA they are not, nor does it wait: padding counts as
+/// points, and packed clouds are computed all at once. Throws as voxelize.
 [[nodiscard]] VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid,
                                          std::span<const Reduce> reductions, const Context& ctx = {});
 

@@ -40,10 +40,10 @@ struct SparseVoxels {
 /// run, on every device and with any number of threads. Outputs must overlap neither inputs nor each other.
 /// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 8 to 32 bytes a
 /// point, 8 to 28 a voxel, and half a MiB for each thread; on CUDA 28 bytes a point (36 where there are 2^32 voxels in all
-/// clouds), 4 more with max_points and 8 with max_voxels, and 3 % of the features as f32 (f64 for f64). On CUDA a call can be
+/// clouds), 4 more with max_points and 8 with max_voxels, and 1 % of the features as f32 (f64 for f64). On CUDA a call can be
 /// captured in a graph: how many voxels there are stays there.
 /// Throws InvalidArgument (shape, dtype, device, limits, on the CPU lengths and offsets out of range), Unsupported (dtype;
-/// on CUDA lists of points, and more than 2^31 - 1 points), OutOfMemory.
+/// on CUDA more than 2^31 - 1 points), OutOfMemory.
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
                      const Context& ctx = {});
 

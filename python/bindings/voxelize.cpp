@@ -111,7 +111,7 @@ std::int64_t max_scratch_of(const DenseCall& made, std::optional<std::int64_t> m
   }
   throw OutOfMemory("voxelize: max_bytes is " + std::to_string(*max_bytes) + ", expected at least " +
                     std::to_string(memory.outputs) + " for the results and " + std::to_string(memory.least_scratch) +
-                    " for what the largest cloud takes alone");
+                    ", the least that these clouds take, for scratch");
 }
 
 VoxelizeMemory plan_memory_of(const nb::object& points, const nb::object& features, const nb::object& voxel_m,
@@ -170,6 +170,9 @@ nb::object voxelize_gradient_arrays(const nb::object& points, const nb::object& 
   {
     const nb::gil_scoped_release release;
     voxelize_gradient(clouds, grid, gradients, out, {.stream = call.stream()});
+    if constexpr (build::cuda) {
+      if (call.unordered()) cuda::synchronize(clouds.points.device.index, call.stream());
+    }
   }
   call.hand_over(grad_features);
   return grad_features;
@@ -195,8 +198,10 @@ void bind_voxelize(nb::module_& m) {
         nb::arg("max_bytes") = nb::none(), nb::sig(kVoxelizeSignature), kVoxelizeDoc);
   nb::class_<VoxelizeMemory>(m, "VoxelizeMemory", kVoxelizeMemoryDoc)
       .def_ro("outputs", &VoxelizeMemory::outputs, "The results, `dropped` among them.")
-      .def_ro("scratch", &VoxelizeMemory::scratch, "What the call takes besides, at most, without `max_bytes`.")
-      .def_ro("least_scratch", &VoxelizeMemory::least_scratch, "That of the largest cloud alone.");
+      .def_ro("scratch", &VoxelizeMemory::scratch,
+              "What the call takes besides, at most, without `max_bytes`; on CUDA just that.")
+      .def_ro("least_scratch", &VoxelizeMemory::least_scratch,
+              "That of the largest cloud alone; on CUDA of all packed ones.");
   m.def(kPlan, &plan_memory_of, nb::arg("points"), nb::arg("features") = nb::none(), nb::kw_only(), nb::arg("voxel_m"),
         nb::arg("origin"), nb::arg("shape"), nb::arg("reduce") = "count", nb::arg("lengths") = nb::none(),
         nb::arg("offsets") = nb::none(), nb::arg("transform") = nb::none(), nb::sig(kVoxelizePlanMemorySignature),

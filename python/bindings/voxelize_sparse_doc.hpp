@@ -15,7 +15,7 @@ inline constexpr const char* kVoxelizeSparseDoc =
     R"doc(Put points into the occupied voxels of a grid.
 
 The grid, its voxels and every reduction are those of `voxelize`, bit for bit; memory goes with the points, not with the grid.
-On the CPU; the same bits in every run and with any number of threads.
+The same bits in every run, on every device and with any number of threads.
 
 Parameters
 ----------

@@ -577,8 +577,9 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
     transform : float32 or float64 array [4, 4] or [B, 4, 4], optional
         T_grid_points: applied to the points first.
     max_bytes : int, optional
-        On the CPU: bytes that the call may ask for at a time, results and scratch together. Clouds are computed some at a time
-        where all at once would take more; the results are the same. `voxelize_plan_memory` says the bytes.
+        Bytes that the call may ask for at a time, results and scratch together. Clouds are computed some at a time where all at
+        once would take more; the results are the same. On CUDA packed clouds are computed all at once: how many points each
+        has, the device alone knows. `voxelize_plan_memory` says the bytes.
 
     Returns
     -------
@@ -592,9 +593,9 @@ def voxelize(points: Any, features: Any = None, *, voxel_m: float | Sequence[flo
         Shapes, dtypes, devices, or a grid that makes no sense; on the CPU also lengths and offsets out of range. On CUDA
         those are clamped.
     NotImplementedError
-        On CUDA: reductions of features of more than 2^31 - 1 points, `max_bytes`.
+        On CUDA: reductions of features of more than 2^31 - 1 points.
     MemoryError
-        The grid does not fit, or results and the largest cloud alone take more than `max_bytes`; nothing is computed then.
+        The grid does not fit, or `max_bytes` is less than the results and the least of scratch; nothing is computed then.
 
     Examples
     --------
@@ -614,9 +615,9 @@ class VoxelizeMemory:
     outputs : int
         The results, `dropped` among them.
     scratch : int
-        What the call takes besides, at most, without `max_bytes`.
+        What the call takes besides, at most, without `max_bytes`; on CUDA just that.
     least_scratch : int
-        That of the largest cloud alone.
+        That of the largest cloud alone; on CUDA of all packed ones.
     """
 
     @property
@@ -625,15 +626,17 @@ class VoxelizeMemory:
 
     @property
     def scratch(self) -> int:
-        """What the call takes besides, at most, without `max_bytes`."""
+        """
+        What the call takes besides, at most, without `max_bytes`; on CUDA just that.
+        """
 
     @property
     def least_scratch(self) -> int:
-        """That of the largest cloud alone."""
+        """That of the largest cloud alone; on CUDA of all packed ones."""
 
 def voxelize_plan_memory(points: Any, features: Any = None, *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str] = 'count', lengths: Any = None, offsets: Any = None, transform: Any = None) -> VoxelizeMemory:
     """
-    The bytes that `voxelize` takes for these arguments, on the CPU. Nothing is computed.
+    The bytes that `voxelize` takes for these arguments. Nothing is computed; on CUDA nothing is waited for.
 
     Parameters
     ----------
@@ -649,7 +652,7 @@ def voxelize_plan_memory(points: Any, features: Any = None, *, voxel_m: float | 
     Raises
     ------
     ValueError, NotImplementedError
-        As `voxelize`; arrays on CUDA.
+        As `voxelize`.
 
     Examples
     --------
@@ -661,7 +664,7 @@ def voxelize_plan_memory(points: Any, features: Any = None, *, voxel_m: float | 
 
 def voxelize_gradient(points: Any, features: Any, grad_out: Sequence[Any], *, voxel_m: float | Sequence[float], origin: Sequence[float], shape: Sequence[int], reduce: str | Sequence[str], lengths: Any = None, offsets: Any = None, transform: Any = None) -> Any:
     """
-    The gradient of `voxelize` by its features, on the CPU.
+    The gradient of `voxelize` by its features.
 
     Each point reads the gradients of its voxel: all of it for 'sum', that over the count for 'mean', and for 'min', 'max', 'first'
     and 'last' where the point's feature is the result: of equal ones the first point's, as of NaN, which win. `robocache.torch` calls
@@ -680,14 +683,15 @@ def voxelize_gradient(points: Any, features: Any, grad_out: Sequence[Any], *, vo
     -------
     array [N, F] or [B, N, F]
         In the dtype of `features`; zeros for points in no voxel, and for padding. Terms of several reductions are added in their
-        order and rounded once: the same bits in every run and with any number of threads.
+        order and rounded once: the same bits in every run, on every device and with any number of threads.
 
     Raises
     ------
     ValueError
-        Shapes, dtypes, lengths and offsets out of range, a reduction without a gradient.
+        Shapes, dtypes, a reduction without a gradient; on the CPU also lengths and offsets out of range. On CUDA those are
+        clamped.
     NotImplementedError
-        Arrays on CUDA.
+        On CUDA: more than 32 arrays of `grad_out`, more than 2^31 - 1 points but for 'sum' alone.
 
     Examples
     --------
@@ -764,7 +768,7 @@ def voxelize_sparse(points: Any, features: Any = None, *, voxel_m: float | Seque
     Put points into the occupied voxels of a grid.
 
     The grid, its voxels and every reduction are those of `voxelize`, bit for bit; memory goes with the points, not with the grid.
-    On the CPU; the same bits in every run and with any number of threads.
+    The same bits in every run, on every device and with any number of threads.
 
     Parameters
     ----------

@@ -21,6 +21,13 @@ using TransformDTypes = Values<DType::f32, DType::f64>;
 /// A voxel's points are summed so many at a time, and then those sums: a million points in one voxel are no serial chain.
 inline constexpr std::uint32_t kVoxelSumChunk = 256;
 
+/// Whether v takes the place of the best of those before it, for min (`least`) or max: the first of equal ones stays,
+/// and the first NaN, which beats all else.
+template <class C>
+ROBOCACHE_HD bool beats(C v, C best, bool least) {
+  return (least ? v < best : v > best) || (v != v && best == best);
+}
+
 /// run.operator()<T, C>() with the element type of `dtype` and the type it is computed in.
 template <class F>
 void visit_element_type(DType dtype, const F& run) {
@@ -126,8 +133,8 @@ ROBOCACHE_HD Point<C> point_at(const PointRows& points, std::int64_t base, std::
 
 /// Bytes.
 struct VoxelizeScratch {
-  std::int64_t all = 0;        ///< without a limit
-  std::int64_t one_cloud = 0;  ///< the largest cloud alone: no limit makes it less
+  std::int64_t all = 0;    ///< without a limit
+  std::int64_t least = 0;  ///< no limit makes it less: that of the largest cloud, on CUDA of all packed ones
 };
 
 namespace cpu {
@@ -146,6 +153,9 @@ namespace cuda {
 
 /// On ctx.stream of the current device.
 void voxelize(const VoxelizeArgs& args, const Context& ctx);
+
+/// What voxelize takes of the current device. Outputs are not looked at, nor is the limit.
+[[nodiscard]] VoxelizeScratch voxelize_scratch(const VoxelizeArgs& args);
 
 }  // namespace cuda
 

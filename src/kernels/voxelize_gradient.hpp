@@ -28,4 +28,11 @@ void voxelize_gradient(const VoxelizeGradientArgs& args, const Context& ctx);
 
 }  // namespace cpu
 
+namespace cuda {
+
+/// On ctx.stream of the current device.
+void voxelize_gradient(const VoxelizeGradientArgs& args, const Context& ctx);
+
+}  // namespace cuda
+
 }  // namespace robocache

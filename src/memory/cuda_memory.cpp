@@ -43,8 +43,7 @@ class DeviceMemory final : public MemoryResource {
     const cudaError_t status = cudaMallocFromPoolAsync(&memory, bytes, pool_, static_cast<cudaStream_t>(stream));
     if (status == cudaErrorMemoryAllocation) {
       static_cast<void>(cudaGetLastError());
-      throw OutOfMemory("allocate: " + name(device()) + " has less memory free, expected " + std::to_string(bytes) +
-                        " bytes");
+      out_of_memory(bytes);
     }
     check("allocate", status);
     return memory;
@@ -63,6 +62,16 @@ class DeviceMemory final : public MemoryResource {
   [[nodiscard]] Device device() const noexcept override { return {DeviceKind::cuda, index_}; }
 
  private:
+  [[noreturn]] void out_of_memory(std::size_t bytes) const {
+    std::size_t free = 0;
+    std::size_t all = 0;
+    const bool known = cudaMemGetInfo(&free, &all) == cudaSuccess;
+    static_cast<void>(cudaGetLastError());
+    throw OutOfMemory("device_memory: free memory of " + name(device()) + " is " +
+                      (known ? std::to_string(free) + " bytes" : "unknown") + ", expected " + std::to_string(bytes) +
+                      " bytes");
+  }
+
   int index_;
   cudaMemPool_t pool_ = nullptr;
 };

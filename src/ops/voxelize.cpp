@@ -46,21 +46,24 @@ void forget_unused_features(VoxelizeArgs& args, const Reductions& reductions) {
   if (std::ranges::none_of(reductions, needs_features)) args.columns = 0;
 }
 
-VoxelizeScratch scratch_of(const VoxelizeArgs& args, const Context& ctx) {
+VoxelizeScratch scratch_of(Device device, const VoxelizeArgs& args, const Context& ctx) {
   VoxelizeScratch scratch;
-  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { scratch = cpu::voxelize_scratch<isa>(args, ctx); });
+  if (device.kind == DeviceKind::cpu) {
+    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { scratch = cpu::voxelize_scratch<isa>(args, ctx); });
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(device.index);
+    scratch = cuda::voxelize_scratch(args);
+  } else {
+    no_cuda("voxelize");
+  }
   return scratch;
 }
 
-std::int64_t checked_limit(const VoxelizeInputs& inputs, const VoxelizeArgs& args, std::int64_t max_scratch,
-                           const Context& ctx) {
-  if (inputs.device().kind == DeviceKind::cuda) {
-    inputs.check().unsupported("max_scratch", "given on CUDA", "none", "clouds are computed some at a time on the CPU");
-  }
-  const std::int64_t least = scratch_of(args, ctx).one_cloud;
+std::int64_t checked_limit(Device device, const VoxelizeArgs& args, std::int64_t max_scratch, const Context& ctx) {
+  const std::int64_t least = scratch_of(device, args, ctx).least;
   if (max_scratch >= least) return max_scratch;
   throw OutOfMemory("voxelize: max_scratch is " + std::to_string(max_scratch) + " bytes, expected at least " +
-                    std::to_string(least) + ", which the largest cloud takes alone");
+                    std::to_string(least) + ", the least that these clouds take");
 }
 
 /// Saturated.
@@ -186,7 +189,9 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
   args.outputs = outputs;
   args.dropped = inputs.numbers("dropped", dropped, inputs.leading());
   forget_unused_features(args, voxels | std::views::transform(&Voxels::reduce));
-  if (options.max_scratch != kNoMemoryLimit) args.max_scratch = checked_limit(inputs, args, options.max_scratch, ctx);
+  if (options.max_scratch != kNoMemoryLimit) {
+    args.max_scratch = checked_limit(inputs.device(), args, options.max_scratch, ctx);
+  }
   if (args.clouds == 0) return;
   if (inputs.device().kind == DeviceKind::cpu) {
     visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize<isa>(args, ctx); });
@@ -201,9 +206,6 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
 VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::span<const Reduce> reductions,
                            const Context& ctx) {
   const VoxelizeInputs inputs("voxelize", clouds, grid);
-  if (inputs.device().kind == DeviceKind::cuda) {
-    inputs.check().unsupported("points", "on CUDA", "on the CPU", "memory is planned for calls there alone");
-  }
   VoxelizeArgs args = inputs.args();
   VoxelizeMemory memory{8 * args.clouds, kNoMemoryLimit, kNoMemoryLimit};
   for (Reduce reduce : reductions) {
@@ -215,9 +217,9 @@ VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::spa
   constexpr std::int64_t most = std::int64_t{1} << 56;
   if (memory.outputs > most) return memory;
   forget_unused_features(args, reductions);
-  const VoxelizeScratch scratch = scratch_of(args, ctx);
+  const VoxelizeScratch scratch = scratch_of(inputs.device(), args, ctx);
   memory.scratch = scratch.all;
-  memory.least_scratch = scratch.one_cloud;
+  memory.least_scratch = scratch.least;
   return memory;
 }
 
@@ -225,9 +227,6 @@ void voxelize_gradient(const Clouds& clouds, const VoxelGrid& grid, std::span<co
                        const Tensor& grad_features, const Context& ctx) {
   const VoxelizeInputs inputs("voxelize_gradient", clouds, grid);
   const Check& check = inputs.check();
-  if (inputs.device().kind == DeviceKind::cuda) {
-    check.unsupported("points", "on CUDA", "on the CPU", "voxelize has gradients there alone");
-  }
   inputs.check_has_features();
   VoxelizeGradientArgs args{.input = inputs.args(), .gradients = {}, .grad_features = grad_features.data};
   std::vector<std::int64_t> shape = inputs.leading();
@@ -248,7 +247,14 @@ void voxelize_gradient(const Clouds& clouds, const VoxelGrid& grid, std::span<co
   args.gradients = read;
   inputs.check_output("grad_features", grad_features, clouds.features.sizes());
   check.dtype("grad_features", grad_features, args.input.features.dtype);
-  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_gradient<isa>(args, ctx); });
+  if (inputs.device().kind == DeviceKind::cpu) {
+    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_gradient<isa>(args, ctx); });
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(inputs.device().index);
+    cuda::voxelize_gradient(args, ctx);
+  } else {
+    no_cuda("voxelize_gradient");
+  }
 }
 
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
@@ -274,9 +280,6 @@ void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLi
     if (data != nullptr) outputs.push_back({reduction.reduce, data, 0});
   }
   if (out.points.given()) {
-    if (inputs.device().kind == DeviceKind::cuda) {
-      check.unsupported("points", "given on CUDA", "none", "the points of voxels are listed on the CPU alone");
-    }
     inputs.check_has_features();
     if (limits.max_points == kKeepAll) {
       check.fail("max_points", "not given", "how many points the lists of a voxel have room for");

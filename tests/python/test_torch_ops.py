@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import robocache as rc
 from arrays import Home
-from torch_logs import call, log, mixed, rt, targets, torch
+from torch_logs import call, captured, log, mixed, rt, targets, torch
 
 
 def native(stream: Any) -> Any:
@@ -193,19 +193,12 @@ def test_a_graph_captures_forward_and_backward(cuda: Home) -> None:
     def step() -> list[Any]:
         return list(torch.autograd.grad(rt.align(streams, at).values.nan_to_num().square().sum(), values))
 
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
+    graph, made = captured(step)
     with torch.no_grad():
         for v in values:
             v.mul_(1.5).add_(0.1)
     graph.replay()
-    torch.testing.assert_close(captured, step(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(made, step(), rtol=1e-9, atol=1e-9)
 
 
 def test_the_package_does_not_import_torch() -> None:

@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 import robocache as rc
-
-torch = pytest.importorskip("torch")
-import robocache.torch as rt  # noqa: E402
+from arrays import Home
+from torch_logs import captured, rt, torch
 
 GRID = {"voxel_m": 0.5, "origin": (-1.0, -1.0, -1.0), "shape": (4, 3, 5)}
 FEATURES = ("sum", "mean", "min", "max", "first", "last")
 
 
-def scene(dtype: Any = torch.float64, columns: int = 3) -> tuple[Any, Any]:
+def scene(where: Any, dtype: Any = torch.float64, columns: int = 3) -> tuple[Any, Any]:
     made = torch.Generator().manual_seed(3)
     points = torch.randn(2, 40, 3, generator=made, dtype=torch.float64)
     points[0, ::7] = float("nan")
-    return points, torch.randn(2, 40, columns, generator=made, dtype=torch.float64).to(dtype).requires_grad_()
+    features = torch.randn(2, 40, columns, generator=made, dtype=torch.float64)
+    return points.to(where), features.to(where, dtype).requires_grad_()
 
 
-def test_gives_what_voxelize_gives() -> None:
-    points, features = scene()
+def test_gives_what_voxelize_gives(where: Any) -> None:
+    points, features = scene(where)
     names = ("count", "occupancy", "occupancy_bits", *FEATURES)
-    lengths = torch.tensor([40, 11])
+    lengths = torch.tensor([40, 11], device=where)
     want = rc.voxelize(points, features.detach(), **GRID, reduce=names, empty={"max": -3.0}, lengths=lengths)
     for enabled in (True, False):
         with torch.set_grad_enabled(enabled):
@@ -40,9 +40,9 @@ def test_gives_what_voxelize_gives() -> None:
 
 
 @pytest.mark.parametrize("reduce", [*FEATURES, FEATURES])
-def test_gradcheck(reduce: Any) -> None:
-    points, features = scene()
-    offsets = torch.tensor([0, 13, 13, 40])
+def test_gradcheck(where: Any, reduce: Any) -> None:
+    points, features = scene(where)
+    offsets = torch.tensor([0, 13, 13, 40], device=where)
 
     def run(features: Any) -> Any:
         values = rt.voxelize(points[1], features, **GRID, reduce=reduce, offsets=offsets).values
@@ -51,14 +51,15 @@ def test_gradcheck(reduce: Any) -> None:
     assert torch.autograd.gradcheck(run, (features[1].detach().requires_grad_(),))
 
 
-def test_without_features_the_points_have_the_gradient() -> None:
-    points = torch.tensor([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [9.0, 9.0, 9.0]], requires_grad=True)
+def test_without_features_the_points_have_the_gradient(where: Any) -> None:
+    points = torch.tensor([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [9.0, 9.0, 9.0]], device=where)
+    points.requires_grad_()
     rt.voxelize(points, **GRID, reduce="mean").values.sum().backward()
     assert points.grad.tolist() == [[0.5] * 3, [0.5] * 3, [0.0] * 3]
 
 
-def test_a_result_that_is_not_used_has_no_gradient() -> None:
-    points, features = scene()
+def test_a_result_that_is_not_used_has_no_gradient(where: Any) -> None:
+    points, features = scene(where)
     values = rt.voxelize(points, features, **GRID, reduce=FEATURES).values
     values["max"].sum().backward()
     got, features.grad = features.grad, None
@@ -67,20 +68,20 @@ def test_a_result_that_is_not_used_has_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_gradients_have_the_dtype_of_features(dtype: Any) -> None:
-    points, features = scene(dtype)
+def test_gradients_have_the_dtype_of_features(where: Any, dtype: Any) -> None:
+    points, features = scene(where, dtype)
     rt.voxelize(points, features, **GRID, reduce="mean").values.float().square().sum().backward()
     assert features.grad.dtype == dtype
     assert features.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("columns", [1, 3])
-def test_opcheck(columns: int) -> None:
-    points, features = scene(columns=columns)
+def test_opcheck(where: Any, columns: int) -> None:
+    points, features = scene(where, columns=columns)
     call = (
         points,
         features,
-        torch.tensor([40, 3]),
+        torch.tensor([40, 3], device=where),
         None,
         None,
         [0.5] * 3,
@@ -90,16 +91,16 @@ def test_opcheck(columns: int) -> None:
         [0.0] * 3,
     )
     torch.library.opcheck(torch.ops.robocache.voxelize.default, call)
-    offsets = torch.tensor([0, 20, 40])
+    offsets = torch.tensor([0, 20, 40], device=where)
     packed = (points[0], None, None, offsets, None, [0.5] * 3, [-1.0] * 3, [4, 3, 5], "sum,occupancy_bits", [0.0] * 2)
     torch.library.opcheck(torch.ops.robocache.voxelize.default, packed)
-    grad_out = [torch.ones(2, 4, 3, 5, columns, dtype=torch.float64)]
+    grad_out = [torch.ones(2, 4, 3, 5, columns, dtype=torch.float64, device=where)]
     gradient = (grad_out, points, features.detach(), None, None, None, [0.5] * 3, [-1.0] * 3, [4, 3, 5], "mean")
     torch.library.opcheck(torch.ops.robocache.voxelize_gradient.default, gradient)
 
 
-def test_compiles_whole_with_its_backward() -> None:
-    points, features = scene()
+def test_compiles_whole_with_its_backward(where: Any) -> None:
+    points, features = scene(where)
 
     def loss(points: Any, features: Any) -> Any:
         grid = rt.voxelize(points, features, **GRID, reduce=("mean", "count", "max"))
@@ -117,19 +118,34 @@ def test_compiles_whole_with_its_backward() -> None:
     torch.testing.assert_close(compiled(*fewer), loss(*fewer))
 
 
-def test_exports() -> None:
+def test_a_graph_captures_forward_and_backward(cuda: Home) -> None:
+    points, features = scene(torch.device("cuda"), torch.float32)
+
+    def step() -> Any:
+        values = rt.voxelize(points, features, **GRID, reduce=("mean", "sum", "max")).values
+        return torch.autograd.grad(sum(v.square().sum() for v in values.values()), features)[0]
+
+    graph, made = captured(step)
+    with torch.no_grad():
+        features.mul_(1.5).add_(0.1)
+        points.mul_(0.9)
+    graph.replay()
+    assert torch.equal(made, step())
+
+
+def test_exports(where: Any) -> None:
     class Voxels(torch.nn.Module):
         def forward(self, points: Any, features: Any) -> Any:
             return rt.voxelize(points, features, **GRID, reduce="mean").values
 
-    points, features = scene()
+    points, features = scene(where)
     features = features.detach()
     program = torch.export.export(Voxels(), (points, features))
     assert torch.equal(program.module()(points, features), Voxels()(points, features))
 
 
-def test_what_has_no_gradient_is_refused() -> None:
-    points, features = scene()
+def test_what_has_no_gradient_is_refused(where: Any) -> None:
+    points, features = scene(where)
     with pytest.raises(rc.Unsupported, match="voxelize: points requires grad, expected a tensor without"):
         rt.voxelize(points.requires_grad_(), features, **GRID)
     points = points.detach()

@@ -283,13 +283,13 @@ def test_errors_name_what_is_wrong(wrong: dict[str, Any], text: str) -> None:
         rc.voxelize(**{**good, **wrong})
 
 
-def test_a_limit_on_memory_changes_no_result() -> None:
-    points = np.random.default_rng(3).uniform(0, 1, (6, 5000, 3)).astype("f")
+def test_a_limit_on_memory_changes_no_result(device: Home) -> None:
+    points = device.array(np.random.default_rng(3).uniform(0, 1, (6, 5000, 3)))
     given_ = {
         "voxel_m": 0.1,
         "origin": (0, 0, 0),
         "shape": (10, 10, 10),
-        "lengths": np.array([5000, 0, 3, 5000, 70, 1]),
+        "lengths": device.times([5000, 0, 3, 5000, 70, 1]),
     }
     memory = rc.voxelize_plan_memory(points, **given_, reduce=("mean", "count"))
     assert memory.outputs == 6 * 1000 * (3 * 4 + 4) + 6 * 8
@@ -297,11 +297,11 @@ def test_a_limit_on_memory_changes_no_result() -> None:
     want = rc.voxelize(points, **given_, reduce=("mean", "count"))
     for max_bytes in (least, (least + memory.outputs + memory.scratch) // 2, 2**62):
         got = rc.voxelize(points, **given_, reduce=("mean", "count"), max_bytes=max_bytes)
-        assert_same_bits(got["mean"], want["mean"])
-        assert_same_bits(got["count"], want["count"])
-        np.testing.assert_array_equal(got.dropped, want.dropped)
+        assert_same_bits(numbers(got["mean"]), numbers(want["mean"]))
+        assert_same_bits(numbers(got["count"]), numbers(want["count"]))
+        np.testing.assert_array_equal(numbers(got.dropped), numbers(want.dropped))
     text = f"voxelize: max_bytes is {least - 1}, expected at least {memory.outputs} for the results and "
-    with pytest.raises(rc.OutOfMemory, match=f"{text}{memory.least_scratch} for what the largest cloud"):
+    with pytest.raises(rc.OutOfMemory, match=f"{text}{memory.least_scratch}, the least that these clouds take"):
         rc.voxelize(points, **given_, reduce=("mean", "count"), max_bytes=least - 1)
 
 
@@ -315,12 +315,13 @@ def test_features_that_no_reduction_asks_for_take_no_memory() -> None:
     assert rc.voxelize_plan_memory(points, unused, **grid, reduce="sum").scratch == 2**63 - 1
 
 
-def test_goes_on_after_memory_ran_out() -> None:
-    points = np.full((4, 3), 0.5)
+def test_goes_on_after_memory_ran_out(device: Home) -> None:
+    """On CUDA torch makes the results, and has words of its own."""
+    points = device.array(np.full((4, 3), 0.5))
     grid = {"voxel_m": 1, "origin": (0, 0, 0)}
     huge = {**grid, "shape": (2**20, 2**20, 2**10)}
     assert rc.voxelize_plan_memory(points, **huge).outputs == 2**52 + 8
-    with pytest.raises(MemoryError, match=rf"free memory is \d+ bytes, expected {2**52} bytes"):
+    with pytest.raises(MemoryError, match=rf"expected {2**52} bytes|Tried to allocate {2**22}"):
         rc.voxelize(points, **huge)
     assert rc.voxelize(points, **grid, shape=(1, 1, 1)).values.tolist() == [[[4]]]
 
@@ -332,12 +333,3 @@ def test_a_result_says_which_reductions_it_has() -> None:
         assert "mean" in result
         assert "count" not in result
         assert 3 not in result
-
-
-def test_memory_is_planned_on_the_cpu_alone(cuda: Home) -> None:
-    points = cuda.array([[0.5, 0.5, 0.5]])
-    grid = {"voxel_m": 1, "origin": (0, 0, 0), "shape": (1, 1, 1)}
-    with pytest.raises(NotImplementedError, match="voxelize: points is on CUDA, expected on the CPU; memory is"):
-        rc.voxelize_plan_memory(points, **grid)
-    with pytest.raises(NotImplementedError, match="voxelize: points is on CUDA, expected on the CPU; memory is"):
-        rc.voxelize(points, **grid, max_bytes=2**20)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import robocache as rc
-from arrays import Home
+from arrays import FLOATS, Home, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.voxelize_oracle import Grid, gradient, sparse, voxel_of
-from test_voxelize import FEATURES, assert_same_bits, cloud, options, stored
+from test_voxelize import FEATURES, assert_same_bits, cloud, options, scene, stored
 from test_voxelize_sparse import cut
 
 UNIT = Grid((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (3, 1, 1))
@@ -61,23 +61,21 @@ def test_answers_like_the_oracle(
     assert_same_bits(got, want.astype(dtypes[1]))
 
 
-def test_padding_and_dropped_points_have_zeros() -> None:
+def test_padding_and_dropped_points_have_zeros(device: Home) -> None:
     points = np.full((2, 4, 3), 0.5)
     points[0, 1] = np.nan
-    features = np.arange(8.0).reshape(2, 4, 1)[:, ::-1]
-    got = rc.voxelize_gradient(
-        points, features, [np.ones((2, 3, 1, 1, 1))], **options(UNIT), reduce="max", lengths=np.array([3, 2])
-    )
-    assert got[..., 0].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0]]
+    arrays = device.array(points), device.array(np.arange(8.0).reshape(2, 4, 1)[:, ::-1])
+    one, lengths = device.array(np.ones((2, 3, 1, 1, 1))), device.times([3, 2])
+    for reduce, want in (("max", [[1, 0, 0, 0], [1, 0, 0, 0]]), ("sum", [[1, 0, 1, 0], [1, 1, 0, 0]])):
+        got = rc.voxelize_gradient(*arrays, [one], **options(UNIT), reduce=reduce, lengths=lengths)
+        assert numbers(got)[..., 0].tolist() == want
 
 
-def test_the_first_of_equals_and_of_nan_has_the_gradient() -> None:
+def test_the_first_of_equals_and_of_nan_has_the_gradient(device: Home) -> None:
     points = np.array([[0.5, 0, 0]] * 4 + [[1.5, 0, 0]] * 4 + [[2.5, 0, 0]] * 2)
     features = np.array([[3.0], [1.0], [1.0], [3.0], [np.inf], [np.nan], [-np.inf], [np.nan], [0.0], [-0.0]])
-    one = np.ones((3, 1, 1, 1))
-    least, most = (
-        rc.voxelize_gradient(points, features, [one], **options(UNIT), reduce=name) for name in ("min", "max")
-    )
+    arrays = device.array(points), device.array(features), [device.array(np.ones((3, 1, 1, 1)))]
+    least, most = (numbers(rc.voxelize_gradient(*arrays, **options(UNIT), reduce=name)) for name in ("min", "max"))
     assert least[:, 0].tolist() == [0, 1, 0, 0, 0, 1, 0, 0, 1, 0]
     assert most[:, 0].tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 1, 0]
 
@@ -103,8 +101,55 @@ def test_errors_name_what_is_wrong(wrong: dict[str, Any], text: str) -> None:
         rc.voxelize_gradient(**{**call, **options(UNIT), **wrong})
 
 
-def test_cuda_is_refused(cuda: Home) -> None:
-    points = cuda.array([[0.5, 0.5, 0.5]])
-    grad_out = [cuda.array(np.ones((3, 1, 1, 3)))]
-    with pytest.raises(NotImplementedError, match="voxelize_gradient: points is on CUDA, expected on the CPU"):
-        rc.voxelize_gradient(points, points, grad_out, **options(UNIT), reduce="sum")
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 3, 16, 33])
+@pytest.mark.parametrize("ends", [None, [10, 30_000, 30_000, 99_000]])
+def test_cuda_has_the_bits_of_the_cpu(cuda: Home, dtype: str, columns: int, ends: list[int] | None) -> None:
+    made = np.random.default_rng([columns, FLOATS.index(dtype)])
+    grid = Grid((0.1, 0.05, 0.2), (-2.0, 0.0, 1.0), (41, 37, 23))
+    points = scene(made, 100_000, grid)
+    features = np.round(made.normal(size=(100_000, columns)), 1)
+    features[made.random(features.shape) < 0.01] = np.nan
+    batch = () if ends is None else (len(ends) - 1,)
+    grads = [made.normal(size=(*batch, *grid.shape, columns)) for _ in FEATURES]
+    for reduce in (*((name,) for name in FEATURES), FEATURES):
+        on_cpu, on_cuda = (
+            rc.voxelize_gradient(
+                home.array(points),
+                home.array(stored(features, dtype), dtype),
+                [home.array(stored(grad, dtype), dtype) for grad in grads[: len(reduce)]],
+                **options(grid),
+                reduce=reduce,
+                offsets=None if ends is None else home.times(ends),
+            )
+            for home in (Home("torch", "cpu"), cuda)
+        )
+        assert_same_bits(numbers(on_cuda), numbers(on_cpu))
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
+def test_a_call_can_be_captured_in_a_cuda_graph(cuda: Home, reduce: str) -> None:
+    import torch
+
+    made = np.random.default_rng(5)
+    grid = Grid((0.1, 0.1, 0.1), (0, 0, 0), (30, 20, 25))
+    points, features = cuda.array(scene(made, 20_000, grid)), cuda.array(made.normal(size=(20_000, 4)))
+    grad_out = [cuda.array(made.normal(size=(30, 20, 25, 4)))]
+    rc.voxelize_gradient(points, features, grad_out, **options(grid), reduce=reduce)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        got = rc.voxelize_gradient(points, features, grad_out, **options(grid), reduce=reduce)
+    for _ in range(3):
+        points.copy_(cuda.array(scene(made, 20_000, grid)))
+        features.copy_(cuda.array(made.normal(size=(20_000, 4))))
+        graph.replay()
+        want = rc.voxelize_gradient(points, features, grad_out, **options(grid), reduce=reduce)
+        assert_same_bits(numbers(got), numbers(want))
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_lengths_out_of_range_read_nothing_else_on_cuda(cuda: Home, reduce: str) -> None:
+    points = cuda.array(np.full((2, 5, 3), 0.5))
+    grad_out = [cuda.array(np.ones((2, 3, 1, 1, 3)))]
+    got = rc.voxelize_gradient(points, points, grad_out, **options(UNIT), reduce=reduce, lengths=cuda.times([-3, 900]))
+    assert numbers(got).sum(axis=(1, 2)).tolist() == [0, pytest.approx(15 if reduce == "sum" else 3)]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import robocache as rc
-from arrays import FLOATS, Home, dtype_name, numbers
+from arrays import Home, dtype_name, numbers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from real_data import real
 from reference.voxelize_oracle import Grid, downsampled, reduced, sparse, voxel_of
-from test_voxelize import FEATURES, assert_same_bits, cloud, options, scene, stored
+from test_voxelize import FEATURES, assert_same_bits, cloud, options, stored
 
 UNIT = Grid((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (3, 2, 5))
 LIMITS = st.sampled_from([None, 1, 2, 5, 300])
@@ -220,21 +220,29 @@ def test_which_points_and_voxels_are_kept(device: Home) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 @pytest.mark.parametrize("columns", [0, 1, 4, 7])
 @pytest.mark.parametrize(("max_points", "max_voxels"), [(1, None), (5, 40), (300, None)])
-def test_lists_the_points_of_each_voxel(dtype: str, columns: int, max_points: int, max_voxels: int | None) -> None:
+def test_lists_the_points_of_each_voxel(
+    device: Home, dtype: str, columns: int, max_points: int, max_voxels: int | None
+) -> None:
     grid = Grid((0.37, 0.1, 1.0), (-1.25, 0.0, -3.0), (7, 16, 9))
     points, features = (np.stack(each) for each in zip(*(cloud(b, 800, grid, columns) for b in range(2)), strict=True))
-    features = features.astype(dtype)[..., ::-1]
+    features = features.astype(dtype)
     limits = {"max_points": max_points, "max_voxels": max_voxels}
-    lengths = np.array([800, 350])
+    lengths = [800, 350]
     got = rc.voxelize_sparse(
-        points.astype("f"), features, **options(grid), reduce=(), point_lists=True, lengths=lengths, **limits
+        device.array(points),
+        device.array(features, dtype, "columns"),
+        **options(grid),
+        reduce=(),
+        point_lists=True,
+        lengths=device.times(lengths),
+        **limits,
     )
     want = []
     for b, length in enumerate(lengths):
         for members in sparse(voxel_of(points[b, :length].astype("f"), grid), max_points, max_voxels).rows:
             want.append(np.zeros((max_points, columns), dtype))
             want[-1][: len(members)] = features[b][members]
-    assert_same_bits(got.points, np.array(want))
+    assert_same_bits(numbers(got.points), np.array(want))
     assert len(want) == len(got.counts) > 30
 
 
@@ -368,26 +376,3 @@ def test_errors_name_what_is_wrong(wrong: dict[str, Any], text: str) -> None:
 def test_downsampling_names_what_is_too_far(points: np.ndarray, voxel_m: Any, text: str) -> None:
     with pytest.raises(rc.InvalidArgument, match=f"voxel_downsample: {text}"):
         rc.voxel_downsample(points, voxel_m)
-
-
-@pytest.mark.parametrize("limits", [{}, {"max_points": 300}, {"max_points": 7, "max_voxels": 900}])
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("columns", [1, 3, 16, 33])
-def test_cuda_has_the_bits_of_the_cpu(cuda: Home, columns: int, dtype: str, limits: dict[str, int]) -> None:
-    made = np.random.default_rng([columns, FLOATS.index(dtype)])
-    grid = Grid((0.1, 0.05, 0.2), (-2.0, 0.0, 1.0), (41, 37, 23))
-    points = scene(made, 100_000, grid)
-    features = stored(made.normal(size=(100_000, columns)), dtype)
-    ends = [10, 30_000, 30_000, 99_000]
-    results = []
-    for home in (Home("torch", "cpu"), cuda):
-        arrays = home.array(points), home.array(features, dtype)
-        found = rc.voxelize_sparse(
-            *arrays, **options(grid), reduce=FEATURES, inverse=True, offsets=home.times(ends), **limits
-        )
-        results.append(on_host(found))
-    on_cpu, on_cuda = results
-    for name in ("coords", "counts", "inverse", "offsets", "dropped"):
-        np.testing.assert_array_equal(getattr(on_cuda, name), getattr(on_cpu, name))
-    for reduce in FEATURES:
-        assert_same_bits(on_cuda.reduced[reduce], on_cpu.reduced[reduce])

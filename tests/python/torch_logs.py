@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,3 +44,16 @@ def mixed(where: Any, dtype: Any = None, before: Any = "nan") -> tuple[list[Any]
 def call(streams: list[Any], at: Any, dtype: Any = None) -> tuple[Any, ...]:
     """The arguments of the operator itself."""
     return (*arguments(streams, at), dtype)
+
+
+def captured(step: Callable[[], Any]) -> tuple[Any, Any]:
+    """A CUDA graph of `step`, and the results that its replays write."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        made = step()
+    return graph, made

@@ -222,7 +222,7 @@ def voxelize(
         Shapes, dtypes or devices do not fit, an array is no tensor, or a grid makes no sense.
     NotImplementedError
         Points or a transform that require grad beside features; a transform of torch.func; a second derivative, a
-        forward-mode or a batched one; on CUDA what ``robocache.voxelize`` and the gradient do not have there.
+        forward-mode or a batched one; on CUDA reductions of features of more than 2^31 - 1 points.
     """
     names = [reduce] if isinstance(reduce, str) else list(reduce)
     arrays = (points, features, lengths, offsets, transform)

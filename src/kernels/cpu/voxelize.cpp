@@ -96,7 +96,7 @@ class DenseCall {
     VoxelizeScratch most;
     for (std::int64_t b = 0; b < args_.clouds; ++b) {
       const CloudRange range = cloud_range(args_, b);
-      most.one_cloud = std::max(most.one_cloud, scratch(1, range.end - range.begin));
+      most.least = std::max(most.least, scratch(1, range.end - range.begin));
     }
     each_group(
         args_, tiling_, [](std::int64_t, std::int64_t) { return true; },

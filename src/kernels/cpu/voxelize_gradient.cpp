@@ -53,9 +53,9 @@ class TileGradient {
     std::fill_n(chosen, tile.voxels * columns_, kNone);
     switch (reduce) {
       case Reduce::min:
-        return choose(tile, chosen, [](C v, C best) { return v < best || (v != v && best == best); });
+        return choose(tile, chosen, [](C v, C best) { return beats(v, best, true); });
       case Reduce::max:
-        return choose(tile, chosen, [](C v, C best) { return v > best || (v != v && best == best); });
+        return choose(tile, chosen, [](C v, C best) { return beats(v, best, false); });
       case Reduce::first:
         return choose(tile, chosen, [](C, C) { return false; });
       default:
@@ -63,8 +63,8 @@ class TileGradient {
     }
   }
 
-  template <class Beats>
-  void choose(const Tile& tile, std::int64_t* chosen, const Beats& beats) const {
+  template <class Wins>
+  void choose(const Tile& tile, std::int64_t* chosen, const Wins& wins) const {
     const PointRows& rows = args_.input.features;
     const T* const features = static_cast<const T*>(rows.data) + tile.cloud.base * rows.batch;
     for (std::size_t i = 0; i < tile.entries.size(); ++i) {
@@ -72,7 +72,7 @@ class TileGradient {
       const std::int64_t first = Tile::place(tile.entries[i]) * columns_;
       for (std::int64_t d = 0; d < columns_; ++d) {
         const C v = widened<C>(from[d * rows.column]);
-        if (chosen[first + d] != kNone && !beats(v, best_[first + d])) continue;
+        if (chosen[first + d] != kNone && !wins(v, best_[first + d])) continue;
         chosen[first + d] = static_cast<std::int64_t>(i);
         best_[first + d] = v;
       }

@@ -83,10 +83,10 @@ class FeatureTile {
       convert(out, sums);
       if (output.empty != 0 || std::signbit(output.empty)) fill_empty(out, empty);  // A sum of nothing is +0.
     } else if (output.reduce == Reduce::min) {
-      convert(out, extremes(accumulators(out), inf, [](C v, C least) { return v < least; }));
+      convert(out, extremes(accumulators(out), inf, [](C v, C best) { return beats(v, best, true); }));
       fill_empty(out, empty);
     } else if (output.reduce == Reduce::max) {
-      convert(out, extremes(accumulators(out), -inf, [](C v, C most) { return v > most; }));
+      convert(out, extremes(accumulators(out), -inf, [](C v, C best) { return beats(v, best, false); }));
       fill_empty(out, empty);
     } else {
       copy_points(out, output.reduce == Reduce::first);
@@ -170,12 +170,11 @@ class FeatureTile {
     return sums;
   }
 
-  /// The first of the values that nothing beats; the first NaN where there is any.
-  template <class Beats>
-  C* extremes(C* found, C none, const Beats& beats) const {
+  /// The first of the values that nothing beats.
+  template <class Wins>
+  C* extremes(C* found, C none, const Wins& wins) const {
     std::fill_n(found, tile_.voxels * columns_, none);
-    accumulate(
-        found, [&](C best, C v) { return beats(v, best) || (v != v && best == best) ? v : best; }, [](std::int64_t) {});
+    accumulate(found, [&](C best, C v) { return wins(v, best) ? v : best; }, [](std::int64_t) {});
     return found;
   }
 

@@ -12,6 +12,9 @@ namespace robocache::cuda {
 namespace {
 
 constexpr unsigned kThreads = 128;
+/// On a processor: the compiler makes room for more otherwise, and has too few registers to load ahead. On H200 the
+/// mean is 1.03x as fast, and the gradient of max 1.3x (bench voxelize_cuda, 1Mx16->200^3 one voxel).
+constexpr unsigned kChunkBlocks = 8;
 constexpr unsigned kJoinThreads = 512;
 constexpr unsigned kJoinedWindows = 128;  ///< of a block
 
@@ -55,7 +58,7 @@ __device__ LongRun run_that_begins(const SortedKeys& keys, std::uint32_t first) 
 
 /// A thread for each column of each window.
 template <class T, class C, Gather kGather>
-__global__ void __launch_bounds__(kThreads) reduce_chunks(const __grid_constant__ RunArgs args) {
+__global__ void __launch_bounds__(kThreads, kChunkBlocks) reduce_chunks(const __grid_constant__ RunArgs args) {
   start_next();
   await_earlier();
   const SortedKeys& keys = args.sorted.keys;
@@ -65,9 +68,9 @@ __global__ void __launch_bounds__(kThreads) reduce_chunks(const __grid_constant_
   const std::uint32_t first = window * kVoxelSumChunk;
   if (first >= keys.size || is_apart(keys, first)) return;
   const auto reduce = [&](std::uint32_t begin, std::uint32_t points, bool begins) {
-    Accumulator<C, 1, kGather> chunk(args.reduce);
+    Accumulator<C, 1, kGather> chunk(args.reduce, begin);
     chunk.template add_points<T, 64 / sizeof(C)>(args, begin, points, column);
-    chunk_at<C>(args, window, begins)[column] = chunk.at[0];
+    chunk_at<Kept<C, kGather>>(args, window, begins)[column] = chunk.kept(0);
   };
   if (const LongRun run = run_from_before(keys, first); run.found) {
     const std::uint32_t rank = (first - run.begin + kVoxelSumChunk - 1) / kVoxelSumChunk * kVoxelSumChunk;
@@ -81,10 +84,41 @@ __global__ void __launch_bounds__(kThreads) reduce_chunks(const __grid_constant_
   if (const LongRun run = run_that_begins(keys, first); run.found) reduce(run.begin, kVoxelSumChunk, true);
 }
 
-/// A warp puts one column of a long run together: its chunks in their order, in the place of the first one. Lanes read
-/// chunks side by side and far ahead of the sum, which is serial.
+/// What lane `from` of the warp holds.
+template <class C>
+__device__ C of_lane(const C& mine, std::uint32_t from) {
+  return __shfl_sync(~0U, mine, static_cast<int>(from));
+}
+template <class C>
+__device__ Placed<C> of_lane(const Placed<C>& mine, std::uint32_t from) {
+  return {of_lane(mine.value, from), of_lane(mine.place, from)};
+}
+
+/// A warp finds the extreme of one column of a long run, in the place of the first chunk. Of that the order is free, so
+/// long as what comes first stays first: a lane takes chunks that follow one another, then pairs of lanes do.
 template <class C, Gather kGather>
-__device__ void join_column(const RunArgs& args, std::uint32_t window, std::uint32_t chunks, std::uint32_t column) {
+__device__ void join_extremes(const RunArgs& args, std::uint32_t window, std::uint32_t chunks, std::uint32_t column) {
+  using K = Kept<C, kGather>;
+  constexpr std::uint32_t kWarp = 32;
+  const std::uint32_t lane = threadIdx.x % kWarp;
+  const std::uint32_t each = (chunks + kWarp - 1) / kWarp;
+  const auto read = [&](std::uint32_t chunk) { return chunk_at<K>(args, window + chunk, chunk == 0)[column]; };
+  Accumulator<C, 1, kGather> result(args.reduce, 0);
+  const std::uint32_t end = min((lane + 1) * each, chunks);
+  if (lane * each < end) result.set(0, read(lane * each));
+#pragma unroll 8
+  for (std::uint32_t chunk = lane * each + 1; chunk < end; ++chunk) result.add(0, read(chunk));
+  for (std::uint32_t lanes = 1; lanes < kWarp; lanes *= 2) {
+    const K behind = of_lane(result.kept(0), lane + lanes);
+    if (lane + lanes < kWarp && (lane + lanes) * each < chunks) result.add(0, behind);
+  }
+  if (lane == 0) chunk_at<K>(args, window, true)[column] = result.kept(0);
+}
+
+/// A warp sums up one column of a long run: its chunks in their order, in the place of the first one. Lanes read chunks
+/// side by side and far ahead of the sum, which is serial.
+template <class C>
+__device__ void join_sums(const RunArgs& args, std::uint32_t window, std::uint32_t chunks, std::uint32_t column) {
   constexpr std::uint32_t kWarp = 32;
   constexpr std::uint32_t kAhead = 8;
   const std::uint32_t lane = threadIdx.x % kWarp;
@@ -92,7 +126,7 @@ __device__ void join_column(const RunArgs& args, std::uint32_t window, std::uint
     return chunk < chunks ? chunk_at<C>(args, window + chunk, false)[column] : C{0};
   };
   C* const whole = chunk_at<C>(args, window, true) + column;
-  Accumulator<C, 1, kGather> result(args.reduce);
+  Accumulator<C, 1, Gather::sum> result(args.reduce, 0);
   result.at[0] = *whole;
   C ahead[kAhead];
 #pragma unroll
@@ -103,9 +137,7 @@ __device__ void join_column(const RunArgs& args, std::uint32_t window, std::uint
       const C mine = ahead[k];
       ahead[k] = read(first + (kAhead + k) * kWarp + lane);
       const std::uint32_t left = chunks - min(first + k * kWarp, chunks);
-      const auto add = [&](std::uint32_t from) {
-        result.add(Elements<C, 1>{{__shfl_sync(~0U, mine, static_cast<int>(from))}});
-      };
+      const auto add = [&](std::uint32_t from) { result.add(0, of_lane(mine, from)); };
       if (left >= kWarp) {
 #pragma unroll
         for (std::uint32_t from = 0; from < kWarp; ++from) add(from);
@@ -145,7 +177,11 @@ __global__ void __launch_bounds__(kJoinThreads) join_chunks(const __grid_constan
   __syncthreads();
   for (std::uint32_t i = threadIdx.x / 32; i < count * args.columns; i += kJoinThreads / 32) {
     const Found& run = found[i / args.columns];
-    join_column<C, kGather>(args, run.window, run.chunks, i % args.columns);
+    if constexpr (kGather == Gather::sum) {
+      join_sums<C>(args, run.window, run.chunks, i % args.columns);
+    } else {
+      join_extremes<C, kGather>(args, run.window, run.chunks, i % args.columns);
+    }
   }
 }
 
@@ -161,9 +197,15 @@ void launch_both(const RunArgs& args, void* stream) {
 
 }  // namespace
 
-std::size_t chunk_bytes(std::uint32_t points, std::int64_t columns, DType dtype) {
-  const std::size_t size = dtype == DType::f64 ? sizeof(double) : sizeof(float);
-  return 2 * windows_of(points) * static_cast<std::size_t>(columns) * size;
+std::size_t chunk_bytes(std::uint32_t points, std::int64_t columns, DType dtype, bool placed) {
+  static_assert(sizeof(Placed<float>) == 2 * sizeof(float) && sizeof(Placed<double>) == 2 * sizeof(double));
+  constexpr std::size_t kNobodyHas = std::size_t{1} << 62;
+  const std::size_t size = (placed ? 2 : 1) * (dtype == DType::f64 ? sizeof(double) : sizeof(float));
+  std::size_t bytes = 0;
+  if (__builtin_mul_overflow(2 * windows_of(points) * size, static_cast<std::size_t>(columns), &bytes)) {
+    return kNobodyHas;
+  }
+  return std::min(bytes, kNobodyHas);
 }
 
 void reduce_long_runs(const RunArgs& args, void* stream) {
@@ -173,6 +215,11 @@ void reduce_long_runs(const RunArgs& args, void* stream) {
     if (gather == Gather::sum) launch_both<T, C, Gather::sum>(args, stream);
     if (gather == Gather::extreme) launch_both<T, C, Gather::extreme>(args, stream);
   });
+}
+
+void place_long_runs(const RunArgs& args, void* stream) {
+  if (args.sorted.keys.size <= kVoxelSumChunk) return;
+  visit_element_type(args.rows.dtype, [&]<class T, class C>() { launch_both<T, C, Gather::place>(args, stream); });
 }
 
 }  // namespace robocache::cuda

@@ -120,35 +120,56 @@ void launch_tiles(const TileArgs& args, void* stream) {
   });
 }
 
+constexpr double kLow[3] = {0, 0, 0};
+
+/// One call: its arrays in scratch memory, and its launches.
+class FeaturesCall {
+ public:
+  explicit FeaturesCall(const VoxelizeArgs& args)
+      : args_(args), order_("voxelize", args, kLow, scratch_), voxels_(args.clouds * args.rows() * args.grid.shape[2]) {
+    const std::int64_t bytes = args.columns * static_cast<std::int64_t>(size_of(args.features.dtype));
+    tile_voxels_ = std::clamp<std::int64_t>(kTileBytes / bytes, 1, kTileVoxels);
+    tiles_ = (voxels_ + tile_voxels_ - 1) / tile_voxels_;
+    first_points_ = scratch_.add(static_cast<std::size_t>(tiles_ + 1) * sizeof(std::uint32_t));
+    chunks_ = scratch_.add(chunk_bytes(order_.size(), args.columns, args.features.dtype, false));
+  }
+
+  [[nodiscard]] std::size_t scratch_bytes() const { return scratch_.bytes(); }
+
+  void run(const Context& ctx) {
+    scratch_.take(ctx);
+    TileArgs tile{
+        .runs = run_args(order_.sort(scratch_, args_.dropped, ctx.stream), args_, args_.features, args_.columns),
+        .voxels = static_cast<std::uint64_t>(voxels_),
+        .tile_voxels = static_cast<std::uint32_t>(tile_voxels_),
+        .tiles = static_cast<std::uint32_t>(tiles_),
+        .first_points = scratch_.at<std::uint32_t>(first_points_)};
+    tile.runs.chunks = scratch_.at<void>(chunks_);
+    const dim3 grid(static_cast<unsigned>(tiles_ / kThreads + 1));
+    const Start start = order_.size() > 0 ? Start::early : Start::in_order;  // Behind a kernel of this call, or not.
+    launch("voxelize", find_tiles, grid, kThreads, ctx.stream, tile, start);
+    for (const VoxelOutput& output : args_.outputs) {
+      tile.runs.reduce = output.reduce;
+      tile.out = output.data;
+      tile.empty = output.empty;
+      reduce_long_runs(tile.runs, ctx.stream);
+      launch_tiles(tile, ctx.stream);
+    }
+  }
+
+ private:
+  const VoxelizeArgs& args_;
+  ScratchPlan scratch_;
+  PointOrder order_;
+  std::int64_t voxels_;  ///< of all clouds
+  std::int64_t tile_voxels_ = 1, tiles_ = 0;
+  std::size_t first_points_ = 0, chunks_ = 0;
+};
+
 }  // namespace
 
-void voxelize_features(const VoxelizeArgs& args, const Context& ctx) {
-  constexpr double kLow[3] = {0, 0, 0};
-  ScratchPlan scratch;
-  const PointOrder order("voxelize", args, kLow, scratch);
-  const auto voxels = args.clouds * args.rows() * args.grid.shape[2];
-  const std::int64_t bytes = args.columns * static_cast<std::int64_t>(size_of(args.features.dtype));
-  const std::int64_t tile_voxels = std::clamp<std::int64_t>(kTileBytes / bytes, 1, kTileVoxels);
-  const std::int64_t tiles = (voxels + tile_voxels - 1) / tile_voxels;
-  const std::size_t first_points = scratch.add(static_cast<std::size_t>(tiles + 1) * sizeof(std::uint32_t));
-  const std::size_t chunks = scratch.add(chunk_bytes(order.size(), args.columns, args.features.dtype));
-  scratch.take(ctx);
-  TileArgs tile{.runs = run_args(order.sort(scratch, args.dropped, ctx.stream), args, args.features, args.columns),
-                .voxels = static_cast<std::uint64_t>(voxels),
-                .tile_voxels = static_cast<std::uint32_t>(tile_voxels),
-                .tiles = static_cast<std::uint32_t>(tiles),
-                .first_points = scratch.at<std::uint32_t>(first_points)};
-  tile.runs.chunks = scratch.at<void>(chunks);
-  const dim3 grid(static_cast<unsigned>(tiles / kThreads + 1));
-  const Start start = order.size() > 0 ? Start::early : Start::in_order;  // Behind a kernel of this call, or not.
-  launch("voxelize", find_tiles, grid, kThreads, ctx.stream, tile, start);
-  for (const VoxelOutput& output : args.outputs) {
-    tile.runs.reduce = output.reduce;
-    tile.out = output.data;
-    tile.empty = output.empty;
-    reduce_long_runs(tile.runs, ctx.stream);
-    launch_tiles(tile, ctx.stream);
-  }
-}
+void voxelize_features(const VoxelizeArgs& args, const Context& ctx) { FeaturesCall(args).run(ctx); }
+
+std::size_t features_scratch(const VoxelizeArgs& args) { return FeaturesCall(args).scratch_bytes(); }
 
 }  // namespace robocache::cuda

@@ -28,26 +28,6 @@ struct KeyArgs {
   std::uint64_t none;
 };
 
-/// The cloud of place `i` of [B, N]; -1 for padding, and for what packed clouds leave out.
-__device__ std::int64_t cloud_at(const PlacedPoints& source, std::uint32_t i) {
-  if (source.offsets.data == nullptr) {
-    const std::uint32_t cloud = i / static_cast<std::uint32_t>(source.samples);
-    const std::uint32_t n = i % static_cast<std::uint32_t>(source.samples);
-    return source.lengths.data != nullptr && n >= source.lengths[cloud] ? std::int64_t{-1} : cloud;
-  }
-  std::int64_t first = 0;  // of the offsets beyond i
-  std::int64_t last = source.clouds + 1;
-  while (first < last) {
-    const std::int64_t middle = (first + last) / 2;
-    if (source.offsets[middle] <= i) {
-      first = middle + 1;
-    } else {
-      last = middle;
-    }
-  }
-  return first <= source.clouds ? first - 1 : -1;
-}
-
 /// Adds to dropped[cloud] where `lost`, once for all lanes of a cloud.
 __device__ void count_dropped(unsigned long long* dropped, std::int64_t cloud, bool lost) {
   if (dropped == nullptr || !__any_sync(~0u, lost)) return;
@@ -67,7 +47,7 @@ __global__ void __launch_bounds__(kThreads) make_keys(const __grid_constant__ Ke
 #pragma unroll
   for (std::uint32_t k = 0; k < kPointsPerThread; ++k) {
     const std::uint32_t i = first + k * kThreads;
-    cloud[k] = i < args.size ? cloud_at(args.source, i) : -1;
+    cloud[k] = i < args.size ? args.source.cloud_at(i) : -1;
     const std::int64_t base = packed ? 0 : cloud[k];
     p[k] = cloud[k] >= 0 ? point_at<T, C>(args.source.points, base, i - base * args.source.samples) : Point<C>{};
   }

@@ -20,6 +20,7 @@ class ScratchPlan {
     bytes_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
     return at;
   }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
   void take(const Context& ctx);
 
   template <class T>

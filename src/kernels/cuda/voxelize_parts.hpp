@@ -14,4 +14,7 @@ bool voxelize_bits(const VoxelizeArgs& args, const Context& ctx);
 /// Reductions of features, of a grid that has voxels, and the dropped points if args.dropped is given.
 void voxelize_features(const VoxelizeArgs& args, const Context& ctx);
 
+/// The bytes of scratch that voxelize_features() takes. Outputs are not looked at.
+[[nodiscard]] std::size_t features_scratch(const VoxelizeArgs& args);
+
 }  // namespace robocache::cuda

@@ -31,13 +31,36 @@ struct PlacedPoints {
         rows(args.rows()),
         z(args.grid.shape[2]) {}
 
-  [[nodiscard]] std::int64_t voxels() const { return rows * z; }
+  [[nodiscard]] ROBOCACHE_HD std::int64_t voxels() const { return rows * z; }
 
   /// A cloud's points; what lengths and offsets say beyond the memory that there is, is not followed.
   [[nodiscard]] __device__ CloudRange range(std::int64_t cloud) const {
     const auto inside = [&](std::int64_t n) { return max(std::int64_t{0}, min(n, samples)); };
     if (offsets.data != nullptr) return {0, inside(offsets[cloud]), inside(offsets[cloud + 1])};
     return {cloud, 0, lengths.data != nullptr ? inside(lengths[cloud]) : samples};
+  }
+
+  /// The cloud of place `i` of [B, N]; -1 for padding, and for what packed clouds leave out.
+  template <class Index>
+  [[nodiscard]] __device__ std::int64_t cloud_at(Index i) const {
+    if (offsets.data == nullptr) {
+      const Index cloud = i / static_cast<Index>(samples);
+      const Index n = i % static_cast<Index>(samples);
+      return lengths.data != nullptr && static_cast<std::int64_t>(n) >= lengths[cloud]
+                 ? std::int64_t{-1}
+                 : static_cast<std::int64_t>(cloud);
+    }
+    std::int64_t first = 0;  // of the offsets beyond i
+    std::int64_t last = clouds + 1;
+    while (first < last) {
+      const std::int64_t middle = (first + last) / 2;
+      if (offsets[middle] <= static_cast<std::int64_t>(i)) {
+        first = middle + 1;
+      } else {
+        last = middle;
+      }
+    }
+    return first <= clouds ? first - 1 : -1;
   }
 
   /// A point's voxel of its cloud; all bits set: none. Index holds the number of voxels.

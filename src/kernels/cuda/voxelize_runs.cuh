@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/cuda/voxelize_order.hpp"
 #include "kernels/cuda/voxelize_points.cuh"
@@ -11,7 +12,7 @@
 namespace robocache::cuda {
 
 /// What becomes of the features of a run.
-enum class Gather : std::uint8_t { sum, extreme, copy };
+enum class Gather : std::uint8_t { sum, extreme, copy, place };  // place: which point has the extreme
 
 inline Gather gather_of(Reduce reduce) {
   if (reduce == Reduce::sum || reduce == Reduce::mean) return Gather::sum;
@@ -25,8 +26,19 @@ struct RunArgs {
   std::uint32_t columns = 0;
   Reduce reduce = Reduce::sum;
   std::uint32_t most = std::numeric_limits<std::uint32_t>::max();  ///< points of a run that count
-  void* chunks = nullptr;  ///< of long runs: [window][2][columns] of the compute type, as voxelize_chunks.cu says
+  void* chunks = nullptr;  ///< of long runs: [window][2][columns] of what is kept of a run, as voxelize_chunks.cu says
 };
+
+/// A value, and the sorted point that has it.
+template <class C>
+struct Placed {
+  C value;
+  std::uint32_t place;
+};
+
+/// What is kept of a column of a chunk.
+template <class C, Gather kGather>
+using Kept = std::conditional_t<kGather == Gather::place, Placed<C>, C>;
 
 /// kWidth elements that are loaded and stored at once.
 template <class T, int kWidth>
@@ -52,24 +64,49 @@ __device__ Elements<T, kWidth> features_at(const RunArgs& args, std::uint32_t i,
 template <class C, int kWidth, Gather kGather>
 struct Accumulator {
   C at[kWidth];
+  std::uint32_t place[kGather == Gather::place ? kWidth : 1];  ///< the sorted point that has it
   bool least;
 
-  explicit __device__ Accumulator(Reduce reduce) : least(reduce == Reduce::min) {
+  /// `first` is the first of the sorted points to come.
+  __device__ Accumulator(Reduce reduce, std::uint32_t first) : least(reduce == Reduce::min) {
     constexpr C inf = std::numeric_limits<C>::infinity();
     for (C& value : at) value = kGather == Gather::sum ? C{0} : least ? inf : -inf;
+    for (std::uint32_t& i : place) i = first;
   }
 
-  template <class T>
-  __device__ void add(const Elements<T, kWidth>& from) {
-#pragma unroll
-    for (int d = 0; d < kWidth; ++d) {
-      const C v = widened<C>(from.at[d]);
-      if constexpr (kGather == Gather::sum) {
-        at[d] = at[d] + v;
-      } else {  // the first of those that nothing beats; the first NaN where there is any
-        const bool beats = least ? v < at[d] : v > at[d];
-        at[d] = beats || (v != v && at[d] == at[d]) ? v : at[d];
-      }
+  /// The feature `v` of sorted point i.
+  __device__ void add(int d, C v, [[maybe_unused]] std::uint32_t i) {
+    if constexpr (kGather == Gather::sum) {
+      at[d] = at[d] + v;
+    } else {
+      const bool wins = beats(v, at[d], least);
+      at[d] = wins ? v : at[d];
+      if constexpr (kGather == Gather::place) place[d] = wins ? i : place[d];
+    }
+  }
+
+  __device__ void add(int d, const Kept<C, kGather>& chunk) {
+    if constexpr (kGather == Gather::place) {
+      add(d, chunk.value, chunk.place);
+    } else {
+      add(d, chunk, 0);
+    }
+  }
+
+  __device__ void set(int d, const Kept<C, kGather>& chunk) {
+    if constexpr (kGather == Gather::place) {
+      at[d] = chunk.value;
+      place[d] = chunk.place;
+    } else {
+      at[d] = chunk;
+    }
+  }
+
+  [[nodiscard]] __device__ Kept<C, kGather> kept(int d) const {
+    if constexpr (kGather == Gather::place) {
+      return {at[d], place[d]};
+    } else {
+      return at[d];
     }
   }
 
@@ -84,6 +121,12 @@ struct Accumulator {
   }
 
  private:
+  template <class T>
+  __device__ void add_row(const Elements<T, kWidth>& from, std::uint32_t i) {
+#pragma unroll
+    for (int d = 0; d < kWidth; ++d) add(d, widened<C>(from.at[d]), i);
+  }
+
   template <class T, int kAhead, bool kFlat>
   __device__ void add_rows(const RunArgs& args, std::uint32_t begin, std::uint32_t points, std::uint32_t column) {
     std::uint32_t i = 0;
@@ -92,9 +135,9 @@ struct Accumulator {
 #pragma unroll
       for (int k = 0; k < kAhead; ++k) from[k] = features_at<T, kWidth, kFlat>(args, begin + i + k, column);
 #pragma unroll
-      for (int k = 0; k < kAhead; ++k) add(from[k]);
+      for (int k = 0; k < kAhead; ++k) add_row(from[k], begin + i + k);
     }
-    for (; i < points; ++i) add(features_at<T, kWidth, kFlat>(args, begin + i, column));
+    for (; i < points; ++i) add_row(features_at<T, kWidth, kFlat>(args, begin + i, column), begin + i);
   }
 };
 
@@ -103,9 +146,9 @@ template <class T>
 inline constexpr int kBlocks = sizeof(T) == sizeof(float) ? 6 : 4;
 
 /// Where the chunk of the run that begins in a window is kept (`begins`), or of the run that began before.
-template <class C>
-__device__ C* chunk_at(const RunArgs& args, std::uint32_t window, bool begins) {
-  return static_cast<C*>(args.chunks) + (std::uint64_t{2} * window + (begins ? 1 : 0)) * args.columns;
+template <class K>
+__device__ K* chunk_at(const RunArgs& args, std::uint32_t window, bool begins) {
+  return static_cast<K*>(args.chunks) + (std::uint64_t{2} * window + (begins ? 1 : 0)) * args.columns;
 }
 
 /// kWidth columns of the result of a run of `points` points, at least one.
@@ -118,7 +161,7 @@ __device__ Elements<T, kWidth> reduce_run(const RunArgs& args, std::uint32_t beg
     return args.samples == 0 ? features_at<T, kWidth, true>(args, i, column)
                              : features_at<T, kWidth, false>(args, i, column);
   } else {
-    Accumulator<C, kWidth, kGather> result(args.reduce);
+    Accumulator<C, kWidth, kGather> result(args.reduce, begin);
     if (points <= kVoxelSumChunk) {
       result.template add_points<T, 4>(args, begin, points, column);
     } else {
@@ -161,11 +204,14 @@ void with_run_types(const RunArgs& args, const void* out, const F& run) {
   });
 }
 
-/// Bytes of RunArgs::chunks.
-std::size_t chunk_bytes(std::uint32_t points, std::int64_t columns, DType dtype);
+/// Bytes of RunArgs::chunks for reduce_long_runs(), or for place_long_runs() (`placed`).
+std::size_t chunk_bytes(std::uint32_t points, std::int64_t columns, DType dtype, bool placed);
 
 /// Fills RunArgs::chunks where a run can be longer than a chunk. Launches nothing for Gather::copy.
 void reduce_long_runs(const RunArgs& args, void* stream);
+
+/// Does that with the places of the extremes of min or max.
+void place_long_runs(const RunArgs& args, void* stream);
 
 /// `rows` of the points of a call, as runs see them.
 inline RunArgs run_args(const SortedPoints& sorted, const VoxelizeArgs& args, const PointRows& rows,

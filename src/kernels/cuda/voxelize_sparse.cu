@@ -172,6 +172,47 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_rows(const __grid
   }
 }
 
+struct ListArgs {
+  RunArgs runs;
+  const std::uint32_t* begin;   ///< as in SparseArgs
+  const std::uint32_t* points;  ///< as in SparseArgs
+  const std::uint32_t* rows;    ///< as in SparseArgs
+  std::int64_t capacity;
+  std::uint64_t slots;  ///< of a row
+  void* out = nullptr;
+};
+
+/// A warp for one row after the other, a lane for kWidth columns of some of its slots.
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads) list_points(const __grid_constant__ ListArgs args) {
+  constexpr std::uint32_t kWarp = 32;
+  start_next();
+  await_earlier();
+  const std::uint32_t accesses = args.runs.columns / kWidth;
+  const std::uint32_t slots_at_once = max(kWarp / accesses, 1U);
+  const std::uint32_t lane = threadIdx.x % kWarp;
+  if (lane / accesses >= slots_at_once) return;
+  const std::uint32_t rows = args.rows[args.runs.sorted.keys.size - 1];
+  const auto count = static_cast<std::uint32_t>(min(std::int64_t{rows}, args.capacity));
+  const std::uint32_t warps = gridDim.x * (kThreads / kWarp);
+  for (std::uint64_t row = blockIdx.x * (kThreads / kWarp) + threadIdx.x / kWarp; row < count; row += warps) {
+    const std::uint32_t begin = args.begin[row];
+    const std::uint32_t points = args.points[row];
+    T* const out = static_cast<T*>(args.out) + row * args.slots * args.runs.columns;
+    for (std::uint64_t slot = lane / accesses; slot < args.slots; slot += slots_at_once) {
+      for (std::uint32_t access = lane % accesses; access < accesses; access += kWarp) {
+        Elements<T, kWidth> from{};
+        if (slot < points) {
+          const auto i = begin + static_cast<std::uint32_t>(slot);
+          from = args.runs.samples == 0 ? features_at<T, kWidth, true>(args.runs, i, access * kWidth)
+                                        : features_at<T, kWidth, false>(args.runs, i, access * kWidth);
+        }
+        *reinterpret_cast<Elements<T, kWidth>*>(out + slot * args.runs.columns + access * kWidth) = from;
+      }
+    }
+  }
+}
+
 dim3 blocks_for(std::uint64_t threads) { return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)); }
 
 /// One call: its arrays in scratch memory, and its launches.
@@ -189,7 +230,7 @@ class SparseCall {
     work_ = scratch_.add(work_bytes_);
     std::size_t chunks = 0;
     for (const SparseFeatures& set : args.features) {
-      chunks = std::max(chunks, chunk_bytes(order_.size(), set.columns, set.rows.dtype));
+      chunks = std::max(chunks, chunk_bytes(order_.size(), set.columns, set.rows.dtype, false));
     }
     chunks_ = scratch_.add(chunks);
     scratch_.take(ctx);
@@ -200,6 +241,7 @@ class SparseCall {
     if (call.inverse != nullptr && order_.size() > 0) start(write_inverse, order_.size(), call);
     start(write_totals, static_cast<std::uint64_t>(args_.input.clouds) + 1, call);
     for (const SparseFeatures& set : args_.features) reduce(set, call);
+    if (args_.points != nullptr) list(call);
   }
 
  private:
@@ -267,6 +309,26 @@ class SparseCall {
         launch("voxelize_sparse", reduce_rows<T, C, kWidth, kGather>, blocks, kThreads, stream_, to, Start::early);
       });
     }
+  }
+
+  void list(const SparseArgs& call) const {
+    if (order_.size() == 0 || args_.input.columns == 0) return;
+    const ListArgs to{.runs = run_args(call.sorted, args_.input, args_.input.features, args_.input.columns),
+                      .begin = call.begin,
+                      .points = call.points,
+                      .rows = call.rows,
+                      .capacity = args_.capacity,
+                      .slots = static_cast<std::uint64_t>(args_.limits.max_points),
+                      .out = args_.points};
+    constexpr std::int64_t kRows = kThreads / 32;  // of a block at a time
+    constexpr std::int64_t kMostBlocks = 1 << 14;  // How many rows there are is known on the device alone.
+    const std::int64_t rows = std::min<std::int64_t>(args_.capacity, order_.size());
+    const dim3 blocks(static_cast<unsigned>(std::clamp<std::int64_t>((rows + kRows - 1) / kRows, 1, kMostBlocks)));
+    visit_element_type(to.runs.rows.dtype, [&]<class T, class C>() {
+      const bool vectors = has_vectors(to.runs, to.out);
+      const auto kernel = vectors ? list_points<T, sizeof(uint4) / sizeof(T)> : list_points<T, 1>;
+      launch("voxelize_sparse", kernel, blocks, kThreads, stream_, to, Start::early);
+    });
   }
 
   const VoxelizeSparseArgs& args_;

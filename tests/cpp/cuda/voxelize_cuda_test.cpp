@@ -1,70 +1,23 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstring>
-#include <random>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "cuda_test.hpp"
-#include "math/half.hpp"
 #include "robocache/voxelize_sparse.hpp"
+#include "voxelize_case.hpp"
 
 namespace robocache {
 namespace {
 
 using cuda_testing::Arena;
+using cuda_testing::CloudCase;
 using cuda_testing::kGpu;
-using cuda_testing::to_host;
-using Bytes = std::vector<std::uint8_t>;
+using cuda_testing::Room;
 
 constexpr Reduce kAll[] = {Reduce::count, Reduce::occupancy, Reduce::occupancy_bits, Reduce::sum, Reduce::mean,
                            Reduce::min,   Reduce::max,       Reduce::first,          Reduce::last};
-
-/// Clouds of which some points are outside, some near one another, and a tenth in one voxel.
-struct CloudCase {
-  std::int64_t clouds, samples, columns;
-  DType dtype;
-  VoxelGrid grid{{-1, -1, -1}, {0.1, 0.2, 0.05}, {21, 11, 43}};
-  std::vector<float> points;
-  Bytes features;
-  std::vector<std::int64_t> lengths;
-
-  CloudCase(std::int64_t clouds_, std::int64_t samples_, std::int64_t columns_, DType dtype_)
-      : clouds(clouds_), samples(samples_), columns(columns_), dtype(dtype_) {
-    std::mt19937 random(static_cast<unsigned>(clouds + samples + columns));
-    std::normal_distribution<float> some(0, 0.5F);
-    points.resize(static_cast<std::size_t>(3 * clouds * samples));
-    for (std::size_t i = 0; i < points.size(); ++i) points[i] = i % 30 < 3 ? 0.01F : some(random);
-    const std::size_t size = size_of(dtype);
-    features.resize(static_cast<std::size_t>(clouds * samples * columns) * size);
-    for (std::size_t i = 0; i < features.size(); i += size) put(&features[i], some(random));
-    for (std::int64_t b = 0; b < clouds; ++b) lengths.push_back(b % 3 == 1 ? samples / 2 : samples);
-  }
-
-  [[nodiscard]] Clouds on_host() const { return at(points.data(), features.data(), lengths.data(), Device{}); }
-  [[nodiscard]] Clouds on_device(Arena& arena) const {
-    return at(arena.copy(points), arena.copy(features), arena.copy(lengths), kGpu);
-  }
-
- private:
-  void put(std::uint8_t* to, float value) const {
-    const double wide = value;
-    const f16 half = to_f16(value);
-    const bf16 brain = to_bf16(value);
-    const void* from = dtype == DType::f64   ? static_cast<const void*>(&wide)
-                       : dtype == DType::f32 ? static_cast<const void*>(&value)
-                       : dtype == DType::f16 ? static_cast<const void*>(&half)
-                                             : static_cast<const void*>(&brain);
-    std::memcpy(to, from, size_of(dtype));
-  }
-  [[nodiscard]] Clouds at(const void* p, const void* f, const void* l, Device device) const {
-    return {.points = ConstTensor(p, DType::f32, {clouds, samples, 3}, device),
-            .features = ConstTensor(f, dtype, {clouds, samples, columns}, device),
-            .lengths = ConstTensor(l, DType::i64, {clouds}, device)};
-  }
-};
 
 class VoxelizeCuda : public cuda_testing::CudaTest {
  protected:
@@ -80,18 +33,6 @@ Tensor dense_output(const CloudCase& c, Reduce reduce, void* data, Device device
 }
 
 std::size_t bytes_of(const Tensor& t) { return static_cast<std::size_t>(t.numel()) * size_of(t.dtype); }
-
-/// Room for an output that begins `skew` bytes behind an aligned address: whole words, as bits are rewritten.
-struct Room {
-  Bytes host;
-  std::uint8_t* device;
-  std::size_t skew;
-
-  Room(Arena& arena, std::size_t bytes, std::size_t skew_)
-      : host((bytes + skew_ + 3) / 4 * 4, 0xa5), device(arena.copy(host)), skew(skew_) {}
-  [[nodiscard]] void* at(Device where) { return (where.kind == DeviceKind::cpu ? host.data() : device) + skew; }
-  void expect_same(const std::string& what) const { EXPECT_EQ(to_host(device, host.size()) == host, true) << what; }
-};
 
 /// All reductions in one call and each alone, on both devices.
 void compare_dense(const CloudCase& c, Arena& arena, std::size_t skew) {
@@ -155,6 +96,9 @@ TEST_F(VoxelizeCuda, SparseHasTheBitsOfTheCpuAndKeepsToItsRoom) {
       Room counts(arena_, rows * 4, 0);
       Room mean(arena_, rows * 16, 0);
       Room max(arena_, rows * 16, 0);
+      const bool lists = limits.max_points < kKeepAll;
+      const std::int64_t listed = lists ? limits.max_points : 1;
+      Room points(arena_, lists ? rows * static_cast<std::size_t>(listed) * 16 : 0, 0);
       Room inverse(arena_, std::size_t{15'000} * 8, 0);
       Room offsets(arena_, 32, 0);
       Room dropped(arena_, 24, 0);
@@ -162,19 +106,22 @@ TEST_F(VoxelizeCuda, SparseHasTheBitsOfTheCpuAndKeepsToItsRoom) {
         const SparseReduction reductions[] = {
             {Reduce::mean, Tensor(mean.at(device), DType::f32, {capacity, 4}, device)},
             {Reduce::max, Tensor(max.at(device), DType::f32, {capacity, 4}, device)}};
-        voxelize_sparse(clouds, c.grid, limits,
-                        {.coords = Tensor(coords.at(device), DType::i32, {capacity, 4}, device),
-                         .counts = Tensor(counts.at(device), DType::i32, {capacity}, device),
-                         .reductions = reductions,
-                         .inverse = Tensor(inverse.at(device), DType::i64, {3, 5000}, device),
-                         .offsets = Tensor(offsets.at(device), DType::i64, {4}, device),
-                         .dropped = Tensor(dropped.at(device), DType::i64, {3}, device)});
+        voxelize_sparse(
+            clouds, c.grid, limits,
+            {.coords = Tensor(coords.at(device), DType::i32, {capacity, 4}, device),
+             .counts = Tensor(counts.at(device), DType::i32, {capacity}, device),
+             .reductions = reductions,
+             .points = lists ? Tensor(points.at(device), DType::f32, {capacity, listed, 4}, device) : Tensor{},
+             .inverse = Tensor(inverse.at(device), DType::i64, {3, 5000}, device),
+             .offsets = Tensor(offsets.at(device), DType::i64, {4}, device),
+             .dropped = Tensor(dropped.at(device), DType::i64, {3}, device)});
       }
       SCOPED_TRACE(std::to_string(capacity) + " " + std::to_string(limits.max_points));
       coords.expect_same("coords");
       counts.expect_same("counts");
       mean.expect_same("mean");
       max.expect_same("max");
+      points.expect_same("points");
       inverse.expect_same("inverse");
       offsets.expect_same("offsets");
       dropped.expect_same("dropped");

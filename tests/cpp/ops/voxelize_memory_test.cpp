@@ -1,39 +1,18 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "memory/counting_memory.hpp"
 #include "robocache/voxelize.hpp"
 
 namespace robocache {
 namespace {
 
-/// Host memory that counts what is taken, and has so much and no more.
-class Counting final : public MemoryResource {
- public:
-  void* allocate(std::size_t bytes, void* stream) override {
-    const std::int64_t now = taken += static_cast<std::int64_t>(bytes);
-    if (now > limit) {
-      taken -= static_cast<std::int64_t>(bytes);
-      throw OutOfMemory("counting: limit is " + std::to_string(limit) + ", expected " + std::to_string(now));
-    }
-    for (std::int64_t seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
-    }
-    return host_memory().allocate(bytes, stream);
-  }
-  void deallocate(void* memory, std::size_t bytes, void* stream) noexcept override {
-    taken -= static_cast<std::int64_t>(bytes);
-    host_memory().deallocate(memory, bytes, stream);
-  }
-  [[nodiscard]] Device device() const noexcept override { return {}; }
-
-  std::atomic<std::int64_t> taken{0}, most{0};
-  std::int64_t limit = kNoMemoryLimit;
-};
+using memory_testing::Counting;
 
 /// A batch of clouds of very different sizes, some of them empty.
 struct MemoryScene {
@@ -108,7 +87,7 @@ TEST(VoxelizeMemoryPool, ALimitThatOneCloudDoesNotKeepIsNamed) {
     ADD_FAILURE() << "no exception";
   } catch (const OutOfMemory& error) {
     EXPECT_EQ(error.what(), "voxelize: max_scratch is " + std::to_string(least - 1) + " bytes, expected at least " +
-                                std::to_string(least) + ", which the largest cloud takes alone");
+                                std::to_string(least) + ", the least that these clouds take");
   }
   EXPECT_EQ(memory.most, 0);
 }
