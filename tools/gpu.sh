@@ -4,8 +4,8 @@
 #   tools/gpu.sh build     the library, tests, benchmarks and Python module, into build/gpu
 #   tools/gpu.sh test      the C++ tests and the CUDA ones in Python; a missing CUDA device is an error
 #   tools/gpu.sh sanitize  compute-sanitizer memcheck and racecheck over the CUDA tests
-#   tools/gpu.sh bench     the CUDA benchmarks to bench.json, bench.html, floor.txt and voxelize.txt in $OUT/results
-#                          (build/gpu/results where OUT is not set)
+#   tools/gpu.sh bench     the CUDA benchmarks to bench.json, bench.html, floor.txt, voxelize.txt and points.txt in
+#                          $OUT/results (build/gpu/results where OUT is not set)
 #   tools/gpu.sh all       the four of them
 # Environment:
 #   ROBOCACHE_PREBUILT            a folder from tools/prebuild.sh: `build` unpacks it and compiles nothing
@@ -125,6 +125,7 @@ bench() {
   "$PYTHON" -m robocache_bench report "$RESULTS/bench.json" -o "$RESULTS/bench.html"
   "$BUILD/benchmarks/bench_align_floor" | tee "$RESULTS/floor.txt"
   "$BUILD/benchmarks/bench_voxelize_cuda" | tee "$RESULTS/voxelize.txt"
+  "$BUILD/benchmarks/bench_point_operators_cuda" | tee "$RESULTS/points.txt"
 }
 
 stage() {

@@ -14,8 +14,9 @@ namespace robocache {
 ///   clouds.transform  needed: T_out_points; features are not read
 ///   out               as points in shape and dtype, any strides; may be points itself, else must not overlap inputs
 /// Rows that are no cloud's, before and behind offsets or beyond lengths, are NaN in `out`.
-/// Runs on the CPU alone so far; takes scratch: 80 bytes a cloud and 40 for each 4096 points.
-/// Throws InvalidArgument (shape, dtype, device, lengths and offsets out of range), Unsupported (CUDA), OutOfMemory.
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch on the CPU: 80 bytes a
+/// cloud and 40 for each 4096 points. On CUDA lengths and offsets are clamped, and a call can be captured in a graph.
+/// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), OutOfMemory.
 void transform_points(const Clouds& clouds, const Tensor& out, const Context& ctx = {});
 
 /// A point p is inside where low <= p < high holds for each axis and p is finite, in the compute type: f64 for f64
@@ -37,9 +38,11 @@ struct Cropped {
 };
 
 /// Keeps the points inside a box in the frame that clouds.transform maps to, if it is given. The same answer with any
-/// number of threads. Outputs must overlap neither inputs nor each other.
-/// Runs on the CPU alone so far; takes scratch: 80 bytes a cloud and 40 for each 4096 points.
-/// Throws InvalidArgument (shape, dtype, device, box, lengths, offsets), Unsupported (CUDA), OutOfMemory.
+/// number of threads and on every device. Outputs must overlap neither inputs nor each other.
+/// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 80 bytes a
+/// cloud and 40 for each 4096 points, on CUDA 16 for each 1024 points. On CUDA lengths and offsets are clamped, and a call can
+/// be captured in a graph: how many points are kept stays there.
+/// Throws InvalidArgument (shape, dtype, device, box, on the CPU lengths and offsets out of range), OutOfMemory.
 void crop(const Clouds& clouds, const Box& box, const Cropped& cropped, const Context& ctx = {});
 
 /// Images of one pinhole camera, or of B.
@@ -56,8 +59,10 @@ struct DepthImages {
 /// with each step rounded in f32 (f64 for f64 depth). A depth is valid where 0 < z <= max_depth_m and z is finite.
 ///   points  [B, H, W, 3]  f32 (f64 for f64 depth)  NaN where the depth is not valid; contiguous
 ///   valid   [B, H, W]     bool                     may be not given; contiguous; both without B for one image
-/// Outputs must overlap neither inputs nor each other. Runs on the CPU alone so far; takes no scratch.
-/// Throws InvalidArgument (shape, dtype, device, intrinsics that are no pinhole's), Unsupported (CUDA).
+/// Outputs must overlap neither inputs nor each other. Runs on depth.device, ordered on ctx.stream; returns before the
+/// GPU is done; takes no scratch; on CUDA it can be captured in a graph.
+/// Throws InvalidArgument (shape, dtype, device, on the CPU intrinsics that are no pinhole's: on CUDA fx, fy, cx and cy
+/// alone are read).
 void depth_to_points(const DepthImages& images, const Tensor& points, const Tensor& valid, const Context& ctx = {});
 
 }  // namespace robocache

@@ -58,8 +58,10 @@ struct DownsampledCloud {
 
 /// Means of the points of each voxel of a grid without bounds: voxel i of an axis, any whole number, holds the coordinates p
 /// with i = floor((p - origin) * (1 / voxel_m)), computed as for VoxelGrid. Sorted by (cloud, x, y, z).
-/// Runs on the CPU. Throws as voxelize_sparse, Unsupported for CUDA, and InvalidArgument for points too far: voxels beyond 2^24 from the origin (2^53 for f64
-/// points), or a box of all points of more than 2^24 voxels along an axis or of 2^63 in all clouds.
+/// Runs as voxelize_sparse, with its scratch, but on CUDA waits for the device once, to learn the box of all points.
+/// Throws as voxelize_sparse, Unsupported for a stream that is being captured, and InvalidArgument for points too far:
+/// voxels beyond 2^24 from the origin (2^53 for f64 points), or a box of all points of more than 2^24 voxels along an axis
+/// or of 2^63 in all clouds.
 void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const double (&origin)[3],
                       const DownsampledCloud& out, const Context& ctx = {});
 

@@ -32,8 +32,9 @@ nb::object transform_points_array(const nb::object& points, const nb::object& tr
                           : call.borrow_output("out", out);
   {
     const nb::gil_scoped_release release;
-    transform_points(clouds, view);
+    transform_points(clouds, view, {.stream = call.stream()});
   }
+  wait_if_unordered(call, clouds.points.device);
   if (out.is_none()) call.hand_over(result);
   return result;
 }
@@ -52,7 +53,7 @@ CropResult crop_arrays(const nb::object& points, const nb::object& low, const nb
   const Clouds clouds = call.borrow_clouds(points, features, lengths, offsets, transform);
   const auto run = [&](const Cropped& cropped) {
     const nb::gil_scoped_release release;
-    crop(clouds, box, cropped);
+    crop(clouds, box, cropped, {.stream = call.stream()});
   };
   CropResult result;
   const Device device = clouds.points.device;
@@ -61,7 +62,7 @@ CropResult crop_arrays(const nb::object& points, const nb::object& low, const nb
                                                        : 1;
   Cropped cropped{.offsets = call.make({{batch + 1}}, DType::i64, device, result.offsets)};
   run(cropped);
-  const std::int64_t kept = static_cast<const std::int64_t*>(cropped.offsets.data)[batch];
+  const std::int64_t kept = last_of(call, cropped.offsets);
   cropped.points = call.make({{kept, 3}}, clouds.points.dtype, device, result.points);
   cropped.index = call.make({{kept}}, DType::i64, device, result.index);
   result.features = nb::none();
@@ -70,6 +71,7 @@ CropResult crop_arrays(const nb::object& points, const nb::object& low, const nb
     cropped.features = call.make({{kept, columns}}, clouds.features.dtype, device, result.features);
   }
   run(cropped);
+  wait_if_unordered(call, device);
   for (nb::object* array : {&result.points, &result.index, &result.offsets}) call.hand_over(*array);
   if (clouds.features.given()) call.hand_over(result.features);
   return result;
@@ -98,8 +100,9 @@ DepthPoints depth_to_points_arrays(const nb::object& depth, const nb::object& in
       call.make(shape, image.dtype == DType::f64 ? DType::f64 : DType::f32, image.device, result.points);
   {
     const nb::gil_scoped_release release;
-    depth_to_points(images, points, valid);
+    depth_to_points(images, points, valid, {.stream = call.stream()});
   }
+  wait_if_unordered(call, image.device);
   call.hand_over(result.points);
   call.hand_over(result.valid);
   return result;

@@ -34,9 +34,7 @@ array like points
 Raises
 ------
 ValueError
-    Shapes, dtypes, devices, lengths and offsets out of range.
-NotImplementedError
-    Arrays on CUDA.
+    Shapes, dtypes, devices, on the CPU lengths and offsets out of range; on CUDA they are clamped.
 
 Examples
 --------
@@ -54,7 +52,8 @@ inline constexpr const char* kCropSignature =
 inline constexpr const char* kCropDoc =
     R"doc(Keep the points inside a box, in their order: ``low <= p < high`` on each axis, and finite.
 
-Compared in float32 (float64 for float64 points), to which the corners are rounded.
+Compared in float32 (float64 for float64 points), to which the corners are rounded. On CUDA the call waits for the device
+once, to learn how many points are kept.
 
 Parameters
 ----------
@@ -80,9 +79,8 @@ CropResult
 Raises
 ------
 ValueError
-    Shapes, dtypes, devices, a box that makes no sense, lengths and offsets out of range.
-NotImplementedError
-    Arrays on CUDA.
+    Shapes, dtypes, devices, a box that makes no sense, on the CPU lengths and offsets out of range; on CUDA they are
+    clamped.
 
 Examples
 --------
@@ -139,9 +137,8 @@ DepthPoints
 Raises
 ------
 ValueError
-    Shapes, dtypes, devices, intrinsics that are no pinhole camera's, a scale or a maximum that is not positive.
-NotImplementedError
-    Arrays on CUDA.
+    Shapes, dtypes, devices, a scale or a maximum that is not positive; on the CPU intrinsics that are no pinhole
+    camera's. On CUDA only fx, fy, cx and cy of them are read.
 
 Examples
 --------

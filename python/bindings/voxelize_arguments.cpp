@@ -4,6 +4,10 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cstring>
+
+#include "core/build.hpp"
+#include "cuda/device_guard.hpp"
 
 namespace robocache::python {
 
@@ -133,6 +137,33 @@ Tensor PointsCall::make(std::span<const std::int64_t> shape, DType dtype, Device
   Fresh fresh = new_array(op_, like_, shape, dtype, device, stream_);
   array = std::move(fresh.array);
   return fresh.view;
+}
+
+void copy(const PointsCall& call, void* to, const void* from, std::size_t bytes, Device device) {
+  if (bytes == 0) return;
+  if (device.kind == DeviceKind::cpu) {
+    std::memcpy(to, from, bytes);
+  } else if constexpr (build::cuda) {
+    cuda::copy(to, from, bytes, device.index, call.stream());
+  }
+}
+
+void wait(const PointsCall& call, Device device) {
+  if constexpr (build::cuda) {
+    if (device.kind == DeviceKind::cuda) cuda::synchronize(device.index, call.stream());
+  }
+}
+
+void wait_if_unordered(const PointsCall& call, Device device) {
+  if (call.unordered()) wait(call, device);
+}
+
+std::int64_t last_of(const PointsCall& call, const Tensor& offsets) {
+  std::int64_t last = 0;
+  copy(call, &last, static_cast<const std::int64_t*>(offsets.data) + offsets.shape[0] - 1, sizeof(last),
+       offsets.device);
+  wait(call, offsets.device);
+  return last;
 }
 
 }  // namespace robocache::python

@@ -2,6 +2,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -72,5 +73,17 @@ class PointsCall {
   Loans loans_;
   bool unordered_ = false;
 };
+
+/// On CUDA ordered on the stream of the call.
+void copy(const PointsCall& call, void* to, const void* from, std::size_t bytes, Device device);
+
+/// For what a call on CUDA has ordered; on the CPU it is there.
+void wait(const PointsCall& call, Device device);
+
+/// For libraries whose own work knows nothing of the stream.
+void wait_if_unordered(const PointsCall& call, Device device);
+
+/// The last of `offsets` [B + 1] i64: how many rows there are in all. Waits for the device.
+std::int64_t last_of(const PointsCall& call, const Tensor& offsets);
 
 }  // namespace robocache::python

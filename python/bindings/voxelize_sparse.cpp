@@ -6,7 +6,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cstring>
 #include <deque>
 #include <initializer_list>
 #include <limits>
@@ -15,8 +14,6 @@
 #include <vector>
 
 #include "bindings.hpp"
-#include "core/build.hpp"
-#include "cuda/device_guard.hpp"
 #include "memory/buffer.hpp"
 #include "voxelize_arguments.hpp"
 #include "voxelize_sparse_doc.hpp"
@@ -32,27 +29,6 @@ const char* const kDownsample = "voxel_downsample";
 std::int64_t product(std::int64_t a, std::int64_t b) {
   std::int64_t all = 0;
   return __builtin_mul_overflow(a, b, &all) ? std::numeric_limits<std::int64_t>::max() : all;
-}
-
-/// On CUDA ordered on the stream of the call.
-void copy(const PointsCall& call, void* to, const void* from, std::size_t bytes, Device device) {
-  if (bytes == 0) return;
-  if (device.kind == DeviceKind::cpu) {
-    std::memcpy(to, from, bytes);
-  } else if constexpr (build::cuda) {
-    cuda::copy(to, from, bytes, device.index, call.stream());
-  }
-}
-
-void wait(const PointsCall& call, Device device) {
-  if constexpr (build::cuda) {
-    if (device.kind == DeviceKind::cuda) cuda::synchronize(device.index, call.stream());
-  }
-}
-
-/// For libraries whose own work knows nothing of the stream.
-void wait_if_unordered(const PointsCall& call, Device device) {
-  if (call.unordered()) wait(call, device);
 }
 
 /// Rows of a result whose number is known only when they are written: room for as many as there can be, of which the
@@ -135,13 +111,7 @@ struct Totals {
   }
 
   /// Waits for the device.
-  [[nodiscard]] std::int64_t voxels(const PointsCall& call) const {
-    std::int64_t count = 0;
-    const auto* last = static_cast<const std::int64_t*>(offsets_view.data) + offsets_view.shape[0] - 1;
-    copy(call, &count, last, sizeof(count), offsets_view.device);
-    wait(call, offsets_view.device);
-    return count;
-  }
+  [[nodiscard]] std::int64_t voxels(const PointsCall& call) const { return last_of(call, offsets_view); }
 
   void hand_over(const PointsCall& call) {
     call.hand_over(offsets);

@@ -101,8 +101,8 @@ inline constexpr const char* kVoxelDownsampleDoc =
     R"doc(Replace the points of each voxel of a grid without bounds by their mean.
 
 Voxel i of an axis, any whole number, holds the coordinates p with i = floor((p - origin) * (1 / voxel_m)), computed in that
-order in float32 (float64 for float64 points). Points with a NaN or infinite coordinate are dropped and counted. On the CPU;
-the same bits in every run and with any number of threads.
+order in float32 (float64 for float64 points). Points with a NaN or infinite coordinate are dropped and counted. The same
+bits in every run and with any number of threads, on the CPU and on CUDA, where the call waits for the device.
 
 Parameters
 ----------
@@ -130,7 +130,7 @@ ValueError
     Shapes, dtypes, lengths and offsets out of range; points more than 2^24 voxels from the origin (2^53 for float64
     points) or from each other along an axis, or in a box of 2^63 voxels or more.
 NotImplementedError
-    Points on CUDA.
+    Points on a CUDA stream that is being captured, and more than 2^31 - 1 of them on CUDA.
 MemoryError
     The results do not fit.
 

@@ -362,9 +362,7 @@ def transform_points(points: Any, transform: Any, *, lengths: Any = None, offset
     Raises
     ------
     ValueError
-        Shapes, dtypes, devices, lengths and offsets out of range.
-    NotImplementedError
-        Arrays on CUDA.
+        Shapes, dtypes, devices, on the CPU lengths and offsets out of range; on CUDA they are clamped.
 
     Examples
     --------
@@ -412,7 +410,8 @@ def crop(points: Any, low: Sequence[float], high: Sequence[float], *, features: 
     """
     Keep the points inside a box, in their order: ``low <= p < high`` on each axis, and finite.
 
-    Compared in float32 (float64 for float64 points), to which the corners are rounded.
+    Compared in float32 (float64 for float64 points), to which the corners are rounded. On CUDA the call waits for the device
+    once, to learn how many points are kept.
 
     Parameters
     ----------
@@ -438,9 +437,8 @@ def crop(points: Any, low: Sequence[float], high: Sequence[float], *, features: 
     Raises
     ------
     ValueError
-        Shapes, dtypes, devices, a box that makes no sense, lengths and offsets out of range.
-    NotImplementedError
-        Arrays on CUDA.
+        Shapes, dtypes, devices, a box that makes no sense, on the CPU lengths and offsets out of range; on CUDA they are
+        clamped.
 
     Examples
     --------
@@ -501,9 +499,8 @@ def depth_to_points(depth: Any, intrinsics: Any, *, depth_scale: float | None = 
     Raises
     ------
     ValueError
-        Shapes, dtypes, devices, intrinsics that are no pinhole camera's, a scale or a maximum that is not positive.
-    NotImplementedError
-        Arrays on CUDA.
+        Shapes, dtypes, devices, a scale or a maximum that is not positive; on the CPU intrinsics that are no pinhole
+        camera's. On CUDA only fx, fy, cx and cy of them are read.
 
     Examples
     --------
@@ -871,8 +868,8 @@ def voxel_downsample(points: Any, voxel_m: float | Sequence[float], features: An
     Replace the points of each voxel of a grid without bounds by their mean.
 
     Voxel i of an axis, any whole number, holds the coordinates p with i = floor((p - origin) * (1 / voxel_m)), computed in that
-    order in float32 (float64 for float64 points). Points with a NaN or infinite coordinate are dropped and counted. On the CPU;
-    the same bits in every run and with any number of threads.
+    order in float32 (float64 for float64 points). Points with a NaN or infinite coordinate are dropped and counted. The same
+    bits in every run and with any number of threads, on the CPU and on CUDA, where the call waits for the device.
 
     Parameters
     ----------
@@ -900,7 +897,7 @@ def voxel_downsample(points: Any, voxel_m: float | Sequence[float], features: An
         Shapes, dtypes, lengths and offsets out of range; points more than 2^24 voxels from the origin (2^53 for float64
         points) or from each other along an axis, or in a box of 2^63 voxels or more.
     NotImplementedError
-        Points on CUDA.
+        Points on a CUDA stream that is being captured, and more than 2^31 - 1 of them on CUDA.
     MemoryError
         The results do not fit.
 

@@ -13,6 +13,22 @@ namespace robocache {
 
 using DepthDTypes = Values<DType::u16, DType::f32, DType::f64, DType::f16>;
 
+/// run.operator()<T, C>() with the element type of depth and the type it is computed in.
+template <class F>
+void visit_depth_type(DType dtype, const F& run) {
+  visit(dtype, DepthDTypes{}, [&]<DType known>() {
+    if constexpr (known == DType::u16) {
+      run.template operator()<std::uint16_t, float>();
+    } else if constexpr (known == DType::f32) {
+      run.template operator()<float, float>();
+    } else if constexpr (known == DType::f64) {
+      run.template operator()<double, double>();
+    } else {
+      run.template operator()<f16, float>();
+    }
+  });
+}
+
 struct TransformPointsArgs {
   CloudArgs clouds;
   void* out = nullptr;
@@ -63,5 +79,14 @@ template <Isa>
 void depth_to_points(const DepthToPointsArgs& args, const Context& ctx);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// On ctx.stream of the current device.
+void transform_points(const TransformPointsArgs& args, const Context& ctx);
+void crop(const CropArgs& args, const Context& ctx);
+void depth_to_points(const DepthToPointsArgs& args, const Context& ctx);
+
+}  // namespace cuda
 
 }  // namespace robocache

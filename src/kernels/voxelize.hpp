@@ -58,14 +58,17 @@ struct Transforms {
   std::int64_t batch = 0, row = 0, column = 1;
 
   template <class C>
+  [[nodiscard]] ROBOCACHE_HD C at(std::int64_t cloud, int i, int j) const {
+    const std::int64_t k = cloud * batch + i * row + j * column;
+    return wide ? static_cast<C>(static_cast<const double*>(data)[k])
+                : static_cast<C>(static_cast<const float*>(data)[k]);
+  }
+
+  template <class C>
   [[nodiscard]] ROBOCACHE_HD Affine<C> at(std::int64_t cloud) const {
     Affine<C> affine;
     for (int i = 0; i < 3; ++i) {
-      for (int j = 0; j < 4; ++j) {
-        const std::int64_t k = cloud * batch + i * row + j * column;
-        affine.m[i][j] = wide ? static_cast<C>(static_cast<const double*>(data)[k])
-                              : static_cast<C>(static_cast<const float*>(data)[k]);
-      }
+      for (int j = 0; j < 4; ++j) affine.m[i][j] = at<C>(cloud, i, j);
     }
     return affine;
   }

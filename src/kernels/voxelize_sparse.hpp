@@ -17,8 +17,9 @@ struct SparseFeatures {
 
 /// voxelize_sparse as a backend takes it, checked. Outputs that are null are not wanted.
 struct VoxelizeSparseArgs {
-  VoxelizeArgs input;         ///< without outputs; there may be no clouds, and no voxels in the grid
-  double low[3] = {0, 0, 0};  ///< the voxel of the unbounded grid that is the grid's (0, 0, 0): a whole number
+  const char* op = "voxelize_sparse";  ///< whose errors these are
+  VoxelizeArgs input;                  ///< without outputs; there may be no clouds, and no voxels in the grid
+  double low[3] = {0, 0, 0};           ///< the voxel of the unbounded grid that is the grid's (0, 0, 0): a whole number
   SparseLimits limits{};
   std::span<const SparseFeatures> features{};
   std::int64_t capacity = 0;  ///< M
@@ -51,6 +52,9 @@ namespace cuda {
 
 /// On ctx.stream of the current device.
 void voxelize_sparse(const VoxelizeSparseArgs& args, const Context& ctx);
+
+/// Waits for the device. Throws Unsupported for a stream that is being captured.
+[[nodiscard]] VoxelSpan voxel_span(const VoxelizeArgs& args, const Context& ctx);
 
 }  // namespace cuda
 

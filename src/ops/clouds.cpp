@@ -109,11 +109,6 @@ bool is_contiguous(const ConstTensor& tensor) {
   return true;
 }
 
-void need_cpu(const Check& check, const Subject& subject, const ConstTensor& tensor) {
-  if (tensor.device.kind == DeviceKind::cpu) return;
-  check.unsupported(subject, "on " + name(tensor.device), "cpu", std::string(check.op()) + " has no CUDA side so far");
-}
-
 Transforms read_transform(const Check& check, const ConstTensor& transform, Device device, std::int64_t batch) {
   if (!transform.given()) return {};
   check.dtype("transform", transform, TransformDTypes{});

@@ -17,9 +17,6 @@ PointRows rows_of(const ConstTensor& tensor);
 
 bool is_contiguous(const ConstTensor& tensor);
 
-/// Throws Unsupported for an array on CUDA, for operators that have no such side.
-void need_cpu(const Check& check, const Subject& subject, const ConstTensor& tensor);
-
 /// [4, 4], or with `batch` >= 0 also [batch, 4, 4].
 Transforms read_transform(const Check& check, const ConstTensor& transform, Device device, std::int64_t batch);
 

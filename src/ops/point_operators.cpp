@@ -4,7 +4,9 @@
 #include <cmath>
 #include <string>
 
+#include "core/build.hpp"
 #include "core/check.hpp"
+#include "cuda/device_guard.hpp"
 #include "ops/clouds.hpp"
 
 namespace robocache {
@@ -133,7 +135,6 @@ void write_images(const Check& check, const ConstTensor& depth, const Tensor& po
 
 void transform_points(const Clouds& clouds, const Tensor& out, const Context& ctx) {
   const Check check{"transform_points"};
-  need_cpu(check, "points", clouds.points);
   if (!clouds.transform.given()) check.fail("transform", "not given", "[4, 4] or [B, 4, 4]");
   TransformPointsArgs args{.clouds = read_clouds(check, clouds)};
   if (!std::ranges::equal(out.sizes(), clouds.points.sizes())) {
@@ -145,26 +146,48 @@ void transform_points(const Clouds& clouds, const Tensor& out, const Context& ct
   const PointRows rows = rows_of(out);
   args.out = out.data;
   args.out_batch = rows.batch, args.out_row = rows.row, args.out_column = rows.column;
-  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::transform_points<isa>(args, ctx); });
+  const Device device = clouds.points.device;
+  if (device.kind == DeviceKind::cpu) {
+    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::transform_points<isa>(args, ctx); });
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(device.index);
+    cuda::transform_points(args, ctx);
+  } else {
+    no_cuda("transform_points");
+  }
 }
 
 void crop(const Clouds& clouds, const Box& box, const Cropped& cropped, const Context& ctx) {
   const Check check{"crop"};
-  need_cpu(check, "points", clouds.points);
   check_box(check, box);
   CropArgs args = read_cropped(check, clouds, cropped);
   args.box = box;
-  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::crop<isa>(args, ctx); });
+  const Device device = clouds.points.device;
+  if (device.kind == DeviceKind::cpu) {
+    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::crop<isa>(args, ctx); });
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(device.index);
+    cuda::crop(args, ctx);
+  } else {
+    no_cuda("crop");
+  }
 }
 
 void depth_to_points(const DepthImages& images, const Tensor& points, const Tensor& valid, const Context& ctx) {
   const Check check{"depth_to_points"};
-  need_cpu(check, "depth", images.depth);
   DepthToPointsArgs args = read_images(check, images);
-  check_intrinsics(check, args);
+  const Device device = images.depth.device;
+  if (device.kind == DeviceKind::cpu) check_intrinsics(check, args);
   write_images(check, images.depth, points, valid, args);
   if (points.numel() == 0) return;
-  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::depth_to_points<isa>(args, ctx); });
+  if (device.kind == DeviceKind::cpu) {
+    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::depth_to_points<isa>(args, ctx); });
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(device.index);
+    cuda::depth_to_points(args, ctx);
+  } else {
+    no_cuda("depth_to_points");
+  }
 }
 
 }  // namespace robocache

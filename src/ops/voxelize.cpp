@@ -116,14 +116,33 @@ void check_limit(const Check& check, const char* subject, std::int64_t limit) {
   if (limit < 1) check.fail(subject, std::to_string(limit), "at least 1");
 }
 
-void run_on_cpu(const VoxelizeSparseArgs& args, const Context& ctx) {
-  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_sparse<isa>(args, ctx); });
+void run(const VoxelizeSparseArgs& args, Device device, const Context& ctx) {
+  if (device.kind == DeviceKind::cpu) {
+    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_sparse<isa>(args, ctx); });
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(device.index);
+    cuda::voxelize_sparse(args, ctx);
+  } else {
+    no_cuda(args.op);
+  }
+}
+
+VoxelSpan span_of(const VoxelizeSparseArgs& args, Device device, const Context& ctx) {
+  VoxelSpan span{};
+  if (device.kind == DeviceKind::cpu) {
+    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { span = cpu::voxel_span<isa>(args.input, ctx); });
+  } else if constexpr (build::cuda) {
+    const cuda::DeviceGuard guard(device.index);
+    span = cuda::voxel_span(args.input, ctx);
+  } else {
+    no_cuda(args.op);
+  }
+  return span;
 }
 
 /// Puts the box of all finite points into `args` as its grid.
-void bound(const Check& check, VoxelizeSparseArgs& args, const Context& ctx) {
-  VoxelSpan span{};
-  visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { span = cpu::voxel_span<isa>(args.input, ctx); });
+void bound(const Check& check, VoxelizeSparseArgs& args, Device device, const Context& ctx) {
+  VoxelSpan span = span_of(args, device, ctx);
   const bool wide = args.input.points.dtype == DType::f64;
   const char* const axes[] = {" along x", " along y", " along z"};
   const char* const hint = "a larger voxel_m, an origin nearby, or fewer stray points";
@@ -275,14 +294,7 @@ void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLi
   args.inverse_size = out.inverse.numel();
   args.offsets = inputs.numbers("offsets", out.offsets, std::vector{args.input.clouds + 1});
   args.input.dropped = inputs.numbers("dropped", out.dropped, inputs.leading());
-  if (inputs.device().kind == DeviceKind::cpu) {
-    run_on_cpu(args, ctx);
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(inputs.device().index);
-    cuda::voxelize_sparse(args, ctx);
-  } else {
-    no_cuda("voxelize_sparse");
-  }
+  run(args, inputs.device(), ctx);
 }
 
 void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const double (&origin)[3],
@@ -292,10 +304,9 @@ void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const do
   std::ranges::copy(origin, grid.origin);
   const VoxelizeInputs inputs("voxel_downsample", clouds, grid);
   const Check& check = inputs.check();
-  need_cpu(check, "points", clouds.points);
   if (clouds.transform.given()) check.fail("transform", "given", "none", "points keep their frame");
   RowOutputs rows(inputs);
-  VoxelizeSparseArgs args{.input = inputs.args(), .limits = {}};
+  VoxelizeSparseArgs args{.op = "voxel_downsample", .input = inputs.args(), .limits = {}};
   const VoxelOutput points{Reduce::mean, rows.read("points", out.points, 3, args.input.points.dtype), 0};
   if (out.features.given()) inputs.check_has_features();
   const VoxelOutput features{Reduce::mean,
@@ -308,8 +319,8 @@ void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const do
   args.capacity = rows.capacity();
   args.offsets = inputs.numbers("offsets", out.offsets, std::vector{args.input.clouds + 1});
   args.input.dropped = inputs.numbers("dropped", out.dropped, inputs.leading());
-  bound(check, args, ctx);
-  run_on_cpu(args, ctx);
+  bound(check, args, inputs.device(), ctx);
+  run(args, inputs.device(), ctx);
 }
 
 }  // namespace robocache

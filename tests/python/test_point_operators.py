@@ -18,7 +18,6 @@ from reference.voxelize_oracle import compute_type
 
 CASES = json.loads((Path(__file__).parents[1] / "cases" / "point_operators.json").read_text())
 INF3 = (np.inf,) * 3
-ON_CPU = pytest.mark.parametrize("home", ["numpy-cpu", "torch-cpu"], indirect=True)
 K = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]])
 T_EXAMPLE = np.array([[0.0, -1, 0, 0.5], [1, 0, 0, -2], [0, 0, 1, 0.25], [0, 0, 0, 1]])
 
@@ -43,7 +42,6 @@ def assert_same(got: Any, want: np.ndarray) -> None:
     np.testing.assert_array_equal(bits(got), bits(want.astype(got.dtype)))
 
 
-@ON_CPU
 @cases("transform_points")
 def test_transform_points_of_the_table(home: Home, case: dict[str, Any]) -> None:
     points = home.array(floats(case["points"]).reshape(-1, 3) if not case["points"] else floats(case["points"]))
@@ -52,7 +50,6 @@ def test_transform_points_of_the_table(home: Home, case: dict[str, Any]) -> None
     assert_same(got, floats(case["expect"]).reshape(points.shape))
 
 
-@ON_CPU
 @cases("crop")
 def test_crop_of_the_table(home: Home, case: dict[str, Any]) -> None:
     options = optional(home, case, "transform", "lengths", "offsets", "features")
@@ -356,13 +353,3 @@ def test_errors_of_depth_to_points(wrong: dict[str, Any], text: str) -> None:
     good: dict[str, Any] = {"depth": np.ones((2, 2), "f"), "intrinsics": K}
     with pytest.raises(rc.InvalidArgument, match=f"^depth_to_points: {text}"):
         rc.depth_to_points(**{**good, **wrong})
-
-
-def test_cuda_is_refused(cuda: Home) -> None:
-    points, eye, camera = cuda.array(POINTS), cuda.array(np.eye(4)), cuda.array(K)
-    with pytest.raises(NotImplementedError, match=r"^transform_points: points is on cuda:0, expected cpu; "):
-        rc.transform_points(points, eye)
-    with pytest.raises(NotImplementedError, match=r"^crop: points is on cuda:0, expected cpu; "):
-        rc.crop(points, (0, 0, 0), (1, 1, 1))
-    with pytest.raises(NotImplementedError, match=r"^depth_to_points: depth is on cuda:0, expected cpu; "):
-        rc.depth_to_points(cuda.array(np.ones((2, 2))), camera)

@@ -376,8 +376,3 @@ def test_errors_name_what_is_wrong(wrong: dict[str, Any], text: str) -> None:
 def test_downsampling_names_what_is_too_far(points: np.ndarray, voxel_m: Any, text: str) -> None:
     with pytest.raises(rc.InvalidArgument, match=f"voxel_downsample: {text}"):
         rc.voxel_downsample(points, voxel_m)
-
-
-def test_downsampling_on_cuda_is_refused(cuda: Home) -> None:
-    with pytest.raises(NotImplementedError, match="voxel_downsample: points is on cuda:0, expected cpu"):
-        rc.voxel_downsample(cuda.array([[0.5, 0.5, 0.5]]), 1.0)

@@ -10,13 +10,6 @@
 
 namespace robocache::cpu::ROBOCACHE_ISA {
 
-template <DType dtype>
-using Element = std::conditional_t<
-    dtype == DType::f64, double,
-    std::conditional_t<
-        dtype == DType::f32, float,
-        std::conditional_t<dtype == DType::f16, f16, std::conditional_t<dtype == DType::bf16, bf16, std::uint16_t>>>>;
-
 /// Rows [begin, end) of the batch row `base`, all of one cloud.
 struct Piece {
   std::int64_t cloud = 0;  ///< -1: nobody's, with `rest`

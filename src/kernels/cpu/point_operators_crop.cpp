@@ -130,9 +130,7 @@ template <>
 void crop<Isa::ROBOCACHE_ISA>(const CropArgs& args, const Context& ctx) {
   using namespace ROBOCACHE_ISA;
   const Pieces pieces(args.clouds, false, ctx);
-  visit(args.clouds.points.dtype, PointDTypes{}, [&]<DType dtype>() {
-    using T = Element<dtype>;
-    using C = Compute<T>;
+  visit_element_type(args.clouds.points.dtype, [&]<class T, class C>() {
     const auto over = [&](const auto& body) {
       parallel_for(pieces.size(), pieces.grain(), ctx.threads, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) body(pieces.begin()[i]);

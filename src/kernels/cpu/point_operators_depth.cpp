@@ -75,9 +75,8 @@ template <>
 void depth_to_points<Isa::ROBOCACHE_ISA>(const DepthToPointsArgs& args, const Context& ctx) {
   using namespace ROBOCACHE_ISA;
   constexpr std::int64_t pixels = 8192;  // of a task
-  visit(args.depth.dtype, DepthDTypes{}, [&]<DType dtype>() {
-    using T = Element<dtype>;
-    const Unprojection<T, Compute<T>> unprojection(args);
+  visit_depth_type(args.depth.dtype, [&]<class T, class C>() {
+    const Unprojection<T, C> unprojection(args);
     const std::int64_t grain = 1 + pixels / args.width;
     parallel_for(args.images * args.height, grain, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) unprojection.row(i / args.height, i % args.height);

@@ -37,10 +37,9 @@ template <>
 void transform_points<Isa::ROBOCACHE_ISA>(const TransformPointsArgs& args, const Context& ctx) {
   using namespace ROBOCACHE_ISA;
   const Pieces pieces(args.clouds, true, ctx);
-  visit(args.clouds.points.dtype, PointDTypes{}, [&]<DType dtype>() {
-    using T = Element<dtype>;
+  visit_element_type(args.clouds.points.dtype, [&]<class T, class C>() {
     parallel_for(pieces.size(), pieces.grain(), ctx.threads, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) transform_piece<T, Compute<T>>(args, pieces.begin()[i]);
+      for (std::int64_t i = begin; i < end; ++i) transform_piece<T, C>(args, pieces.begin()[i]);
     });
   });
 }

@@ -219,7 +219,7 @@ dim3 blocks_for(std::uint64_t threads) { return dim3(static_cast<unsigned>((thre
 class SparseCall {
  public:
   SparseCall(const VoxelizeSparseArgs& args, const Context& ctx)
-      : args_(args), stream_(ctx.stream), order_("voxelize_sparse", args.input, args.low, scratch_) {
+      : args_(args), stream_(ctx.stream), order_(args.op, args.input, args.low, scratch_) {
     const std::size_t bytes = order_.size() * sizeof(std::uint32_t);
     rows_ = scratch_.add(bytes);
     begin_ = scratch_.add(bytes);

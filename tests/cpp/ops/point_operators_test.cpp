@@ -241,13 +241,13 @@ TEST(PointOperators, NameWhatIsWrong) {
             "transform_points: transform is not given, expected [4, 4] or [B, 4, 4]");
 }
 
-TEST(PointOperators, RefuseArraysOnOtherDevices) {
+TEST(PointOperators, RefuseArraysOfTwoDevices) {
   const Device gpu{DeviceKind::cuda, 0};
   const ConstTensor points{nullptr, DType::f32, {4, 3}, gpu};
-  EXPECT_EQ(text_of<Unsupported>([&] { transform_points({.points = points}, {}); }),
-            "transform_points: points is on cuda:0, expected cpu; transform_points has no CUDA side so far");
-  EXPECT_NE(text_of<Unsupported>([&] { crop({.points = points}, {}, {}); }), "");
-  EXPECT_NE(text_of<Unsupported>([&] { depth_to_points({.depth = points}, {}, {}); }), "");
+  std::vector<double> matrix(16);
+  EXPECT_EQ(text_of<InvalidArgument>(
+                [&] { transform_points({.points = points, .transform = {matrix.data(), DType::f64, {4, 4}}}, {}); }),
+            "transform_points: transform is on cpu, expected cuda:0; all arrays must share a device");
 }
 
 }  // namespace
