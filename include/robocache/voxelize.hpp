@@ -77,8 +77,8 @@ struct VoxelizeOptions {
 /// in all clouds), 1 % of their features as f32 (f64 for f64), and 4 bytes for 16 KiB or 1024 voxels of a result. On CUDA a
 /// call can be captured in a graph.
 /// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on
-/// CUDA reductions of features of more than 2^31 - 1 points), OutOfMemory (also where the least that a call takes is
-/// more than the limit; nothing is computed then).
+/// CUDA reductions of features of more than 2^31 - 1 points, or of more than 2^24 columns), OutOfMemory (also where the
+/// least that a call takes is more than the limit; nothing is computed then).
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,
               const VoxelizeOptions& options, const Context& ctx = {});
 void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxels> voxels, const Tensor& dropped,

@@ -23,7 +23,8 @@ struct VoxelGradient {
 /// for sums alone, else 16 bytes a point (24 where there are 2^32 voxels in all clouds), and 2 % of the features
 /// as f32 (f64 for f64) for each of min and max. On CUDA a call can be captured in a graph.
 /// Throws InvalidArgument (shape, dtype, device, counts and occupancy, on the CPU lengths and offsets out of range),
-/// Unsupported (dtype; on CUDA more than 32 gradients, and more than 2^31 - 1 points but for sums alone), OutOfMemory.
+/// Unsupported (dtype; on CUDA more than 32 gradients or 2^24 columns, and more than 2^31 - 1 points but for sums alone),
+/// OutOfMemory.
 void voxelize_gradient(const Clouds& clouds, const VoxelGrid& grid, std::span<const VoxelGradient> gradients,
                        const Tensor& grad_features, const Context& ctx = {});
 

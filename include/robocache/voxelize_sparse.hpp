@@ -43,7 +43,7 @@ struct SparseVoxels {
 /// clouds), 4 more with max_points and 8 with max_voxels, and 1 % of the features as f32 (f64 for f64). On CUDA a call can be
 /// captured in a graph: how many voxels there are stays there.
 /// Throws InvalidArgument (shape, dtype, device, limits, on the CPU lengths and offsets out of range), Unsupported (dtype;
-/// on CUDA more than 2^31 - 1 points), OutOfMemory.
+/// on CUDA more than 2^31 - 1 points, or 2^24 columns), OutOfMemory.
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
                      const Context& ctx = {});
 

@@ -111,7 +111,7 @@ std::int64_t max_scratch_of(const DenseCall& made, std::optional<std::int64_t> m
   }
   throw OutOfMemory("voxelize: max_bytes is " + std::to_string(*max_bytes) + ", expected at least " +
                     std::to_string(memory.outputs) + " for the results and " + std::to_string(memory.least_scratch) +
-                    ", the least that these clouds take, for scratch");
+                    " for scratch, the least that these clouds take");
 }
 
 VoxelizeMemory plan_memory_of(const nb::object& points, const nb::object& features, const nb::object& voxel_m,

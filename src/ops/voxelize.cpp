@@ -26,7 +26,7 @@ VoxelOutput read_output(const VoxelizeInputs& inputs, const Subject& subject, co
   shape.insert(shape.end(), std::begin(args.grid.shape), std::end(args.grid.shape));
   if (voxels.reduce == Reduce::occupancy_bits) shape.back() = args.bytes_z();
   if (needs_features(voxels.reduce)) {
-    inputs.check_has_features();
+    inputs.check_features();
     shape.push_back(args.columns);
   }
   inputs.check_output(subject, voxels.out, shape);
@@ -209,7 +209,7 @@ VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::spa
   VoxelizeArgs args = inputs.args();
   VoxelizeMemory memory{8 * args.clouds, kNoMemoryLimit, kNoMemoryLimit};
   for (Reduce reduce : reductions) {
-    if (needs_features(reduce)) inputs.check_has_features();
+    if (needs_features(reduce)) inputs.check_features();
     const std::int64_t bytes = output_bytes(args, reduce);
     if (__builtin_add_overflow(memory.outputs, bytes, &memory.outputs)) memory.outputs = kNoMemoryLimit;
   }
@@ -227,7 +227,7 @@ void voxelize_gradient(const Clouds& clouds, const VoxelGrid& grid, std::span<co
                        const Tensor& grad_features, const Context& ctx) {
   const VoxelizeInputs inputs("voxelize_gradient", clouds, grid);
   const Check& check = inputs.check();
-  inputs.check_has_features();
+  inputs.check_features();
   VoxelizeGradientArgs args{.input = inputs.args(), .gradients = {}, .grad_features = grad_features.data};
   std::vector<std::int64_t> shape = inputs.leading();
   shape.insert(shape.end(), std::begin(grid.shape), std::end(grid.shape));
@@ -274,13 +274,13 @@ void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLi
       check.fail(Subject("reductions", i, "", "reduce"), name(reduction.reduce), "a reduction of features",
                  "counts are always there");
     }
-    inputs.check_has_features();
+    inputs.check_features();
     void* const data =
         rows.read(Subject("reductions", i, "", "out"), reduction.out, args.input.columns, args.input.features.dtype);
     if (data != nullptr) outputs.push_back({reduction.reduce, data, 0});
   }
   if (out.points.given()) {
-    inputs.check_has_features();
+    inputs.check_features();
     if (limits.max_points == kKeepAll) {
       check.fail("max_points", "not given", "how many points the lists of a voxel have room for");
     }
@@ -308,7 +308,7 @@ void voxel_downsample(const Clouds& clouds, const double (&voxel_m)[3], const do
   RowOutputs rows(inputs);
   VoxelizeSparseArgs args{.op = "voxel_downsample", .input = inputs.args(), .limits = {}};
   const VoxelOutput points{Reduce::mean, rows.read("points", out.points, 3, args.input.points.dtype), 0};
-  if (out.features.given()) inputs.check_has_features();
+  if (out.features.given()) inputs.check_features();
   const VoxelOutput features{Reduce::mean,
                              rows.read("features", out.features, args.input.columns, args.input.features.dtype), 0};
   std::vector<SparseFeatures> means;

@@ -10,7 +10,8 @@ namespace robocache {
 
 namespace {
 
-constexpr std::int64_t kMostCudaClouds = std::int64_t{1} << 30;  // a block each at least
+constexpr std::int64_t kMostCudaClouds = std::int64_t{1} << 30;   // a block each at least
+constexpr std::int64_t kMostCudaColumns = std::int64_t{1} << 24;  // kernels count them, of 128 runs, in 32 bits
 
 }  // namespace
 
@@ -29,9 +30,13 @@ void VoxelizeInputs::check_output(const Subject& subject, const ConstTensor& out
   if (!is_contiguous(out)) check_.fail(subject, "strided", "contiguous");
 }
 
-void VoxelizeInputs::check_has_features() const {
-  if (args_.has_features) return;
-  check_.fail("features", "not given", "an array as points, with F columns", "count and occupancy need none");
+void VoxelizeInputs::check_features() const {
+  if (!args_.has_features) {
+    check_.fail("features", "not given", "an array as points, with F columns", "count and occupancy need none");
+  }
+  if (device_.kind == DeviceKind::cuda && args_.columns > kMostCudaColumns) {
+    check_.unsupported("features", "of " + std::to_string(args_.columns) + " columns", "at most 2^24 on CUDA");
+  }
 }
 
 std::vector<std::int64_t> VoxelizeInputs::leading() const {

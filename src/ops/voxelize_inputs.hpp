@@ -19,8 +19,8 @@ class VoxelizeInputs {
   /// Throws where `out` has another shape or device, or is strided.
   void check_output(const Subject& subject, const ConstTensor& out, std::span<const std::int64_t> shape) const;
 
-  /// Throws where a reduction of features has none.
-  void check_has_features() const;
+  /// Throws where a reduction of features has none, or too many columns.
+  void check_features() const;
 
   /// [B], or [] for a single cloud.
   [[nodiscard]] std::vector<std::int64_t> leading() const;

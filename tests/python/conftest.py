@@ -38,9 +38,10 @@ def home(request: pytest.FixtureRequest) -> Home:
     return _at_home(Home(*request.param.split("-")))
 
 
-@pytest.fixture
-def cuda() -> Home:
-    return _at_home(Home("torch", "cuda"))
+@pytest.fixture(params=["cuda"])
+def cuda(request: pytest.FixtureRequest) -> Home:
+    """The parameter puts "cuda" into the names of its tests: tools/gpu.sh selects by that."""
+    return _at_home(Home("torch", request.param))
 
 
 @pytest.fixture(params=["cpu", "cuda"])

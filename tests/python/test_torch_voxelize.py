@@ -177,6 +177,7 @@ def test_errors_name_what_is_wrong(wrong: dict[str, Any], text: str) -> None:
         rt.voxelize(**{"points": torch.zeros(4, 3), **GRID, **wrong})
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of make_dual's own
 @pytest.mark.parametrize("name", ["points", "features", "transform"])
 def test_tangents_are_refused_not_dropped(name: str) -> None:
     import torch.autograd.forward_ad as forward

@@ -301,7 +301,8 @@ def test_a_limit_on_memory_changes_no_result(device: Home) -> None:
         assert_same_bits(numbers(got["count"]), numbers(want["count"]))
         np.testing.assert_array_equal(numbers(got.dropped), numbers(want.dropped))
     text = f"voxelize: max_bytes is {least - 1}, expected at least {memory.outputs} for the results and "
-    with pytest.raises(rc.OutOfMemory, match=f"{text}{memory.least_scratch}, the least that these clouds take"):
+    text += f"{memory.least_scratch} for scratch, the least that these clouds take"
+    with pytest.raises(rc.OutOfMemory, match=text):
         rc.voxelize(points, **given_, reduce=("mean", "count"), max_bytes=least - 1)
 
 
@@ -321,7 +322,8 @@ def test_goes_on_after_memory_ran_out(device: Home) -> None:
     grid = {"voxel_m": 1, "origin": (0, 0, 0)}
     huge = {**grid, "shape": (2**20, 2**20, 2**10)}
     assert rc.voxelize_plan_memory(points, **huge).outputs == 2**52 + 8
-    with pytest.raises(MemoryError, match=rf"expected {2**52} bytes|Tried to allocate {2**22}"):
+    on_cpu = rf"free memory is \d+ bytes, expected {2**52} bytes"
+    with pytest.raises(MemoryError, match=rf"Tried to allocate {2**22}" if device.device == "cuda" else on_cpu):
         rc.voxelize(points, **huge)
     assert rc.voxelize(points, **grid, shape=(1, 1, 1)).values.tolist() == [[[4]]]
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import robocache as rc
 from arrays import FLOATS, Home, numbers
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference.voxelize_oracle import Grid, gradient, sparse, voxel_of
+from reference.voxelize_oracle import Grid, gradient, sparse, transformed, voxel_of
 from test_voxelize import FEATURES, assert_same_bits, cloud, options, scene, stored
 from test_voxelize_sparse import cut
 
 UNIT = Grid((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (3, 1, 1))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.sampled_from([0, 1, 2, 30, 700]),
@@ -26,8 +26,10 @@ UNIT = Grid((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (3, 1, 1))
     reduce=st.lists(st.sampled_from(FEATURES), unique=True, min_size=1),
     dtypes=st.tuples(*[st.sampled_from(["float32", "float64", "float16"])] * 2),
     clouds=st.sampled_from([1, 1, 3]),
+    moved=st.booleans(),
 )
 def test_answers_like_the_oracle(
+    device: Home,
     seed: int,
     n: int,
     columns: int,
@@ -35,6 +37,7 @@ def test_answers_like_the_oracle(
     reduce: list[str],
     dtypes: tuple[str, str],
     clouds: int,
+    moved: bool,
 ) -> None:
     grid = Grid((0.37, 0.1, 1.0), (-1.25, 0.0, -3.0), shape)
     made = np.random.default_rng(seed)
@@ -45,9 +48,17 @@ def test_answers_like_the_oracle(
     ends = cut(made, n, clouds)
     batch = () if clouds == 1 else (clouds,)
     grads = [made.normal(size=(*batch, *shape, columns)).astype(dtypes[1]) for _ in reduce]
-    offsets = ends if clouds > 1 else None
-    got = rc.voxelize_gradient(points, features, grads, **options(grid), reduce=reduce, offsets=offsets)
-    flat, rows = voxel_of(stored(points, dtypes[0]), grid), stored(features, dtypes[1])
+    transform = made.normal(size=(4, 4)) if moved else None
+    got = rc.voxelize_gradient(
+        device.array(points, dtypes[0]),
+        device.array(features, dtypes[1]),
+        [device.array(grad, dtypes[1]) for grad in grads],
+        **options(grid),
+        reduce=reduce,
+        offsets=None if clouds == 1 else device.times(ends),
+        transform=None if transform is None else device.array(transform, "float64"),
+    )
+    flat, rows = voxel_of(transformed(stored(points, dtypes[0]), transform), grid), stored(features, dtypes[1])
     want = np.zeros_like(rows)
     for b in range(clouds):
         mine = np.arange(ends[b], ends[b + 1])
@@ -58,7 +69,7 @@ def test_answers_like_the_oracle(
                 for name, grad in zip(reduce, grads, strict=True)
             }
             want[mine[members]] = gradient(rows[mine[members]], by)
-    assert_same_bits(got, want.astype(dtypes[1]))
+    assert_same_bits(numbers(got), want.astype(dtypes[1]))
 
 
 def test_padding_and_dropped_points_have_zeros(device: Home) -> None:

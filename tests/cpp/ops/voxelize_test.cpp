@@ -214,5 +214,21 @@ TEST(Voxelize, NamesWhatIsWrong) {
             "voxelize: voxel_m is -1 along y, expected 1.2e-38 to 8.5e37 metres");
 }
 
+/// Nothing is read, and no device needed, before this is refused.
+TEST(Voxelize, HasALimitOfColumnsOnCuda) {
+  const Device cuda{DeviceKind::cuda, 0};
+  float value = 0;
+  const std::int64_t columns = (std::int64_t{1} << 24) + 1;
+  const ConstTensor points{&value, DType::f32, {1, 3}, cuda};
+  const Voxels voxels[] = {{Reduce::mean, Tensor{&value, DType::f32, {1, 1, 1, columns}, cuda}, 0}};
+  try {
+    voxelize({.points = points, .features = {&value, DType::f32, {1, columns}, cuda}},
+             {{0, 0, 0}, {1, 1, 1}, {1, 1, 1}}, voxels, {});
+    ADD_FAILURE() << "no error";
+  } catch (const Unsupported& error) {
+    EXPECT_STREQ(error.what(), "voxelize: features is of 16777217 columns, expected at most 2^24 on CUDA");
+  }
+}
+
 }  // namespace
 }  // namespace robocache
