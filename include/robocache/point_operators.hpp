@@ -40,8 +40,8 @@ struct Cropped {
 /// Keeps the points inside a box in the frame that clouds.transform maps to, if it is given. The same answer with any
 /// number of threads and on every device. Outputs must overlap neither inputs nor each other.
 /// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU 80 bytes a
-/// cloud and 40 for each 4096 points, on CUDA 16 for each 1024 points. On CUDA lengths and offsets are clamped, and a call can
-/// be captured in a graph: how many points are kept stays there.
+/// cloud and 40 for each 4096 points, on CUDA 16 for each 2048 points (1024 of f64). On CUDA lengths and offsets are
+/// clamped, and a call can be captured in a graph: how many points are kept stays there.
 /// Throws InvalidArgument (shape, dtype, device, box, on the CPU lengths and offsets out of range), OutOfMemory.
 void crop(const Clouds& clouds, const Box& box, const Cropped& cropped, const Context& ctx = {});
 

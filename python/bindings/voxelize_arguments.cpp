@@ -150,7 +150,9 @@ void copy(const PointsCall& call, void* to, const void* from, std::size_t bytes,
 
 void wait(const PointsCall& call, Device device) {
   if constexpr (build::cuda) {
-    if (device.kind == DeviceKind::cuda) cuda::synchronize(device.index, call.stream());
+    if (device.kind != DeviceKind::cuda) return;
+    const nb::gil_scoped_release release;  // What the stream still has to do may need it.
+    cuda::synchronize(device.index, call.stream());
   }
 }
 
@@ -160,8 +162,11 @@ void wait_if_unordered(const PointsCall& call, Device device) {
 
 std::int64_t last_of(const PointsCall& call, const Tensor& offsets) {
   std::int64_t last = 0;
-  copy(call, &last, static_cast<const std::int64_t*>(offsets.data) + offsets.shape[0] - 1, sizeof(last),
-       offsets.device);
+  {
+    const nb::gil_scoped_release release;  // A copy into pageable memory waits, too.
+    copy(call, &last, static_cast<const std::int64_t*>(offsets.data) + offsets.shape[0] - 1, sizeof(last),
+         offsets.device);
+  }
   wait(call, offsets.device);
   return last;
 }

@@ -349,7 +349,7 @@ def transform_points(points: Any, transform: Any, *, lengths: Any = None, offset
     transform : float32 or float64 array [4, 4] or [B, 4, 4]
         T_out_points; the last row is not read.
     lengths : int array [B], optional
-        With points [B, N, 3]: how many points each cloud has. The padding behind them is not read, and NaN in the result.
+        With points [B, N, 3]: how many points each cloud has. The padding behind them does not count, and is NaN in the result.
     offsets : int array [B+1], optional
         With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1. What is no cloud's is NaN in the result.
     out : array like points, optional
@@ -422,7 +422,7 @@ def crop(points: Any, low: Sequence[float], high: Sequence[float], *, features: 
     features : array [N, F] or [B, N, F] of any float dtype, optional
         Kept beside the points.
     lengths : int array [B], optional
-        With points [B, N, 3]: how many points each cloud has; the padding behind them is never read.
+        With points [B, N, 3]: how many points each cloud has; the padding behind them does not count.
     offsets : int array [B+1], optional
         With points [N, 3]: cloud b is points offsets[b] .. offsets[b+1]-1.
     transform : float32 or float64 array [4, 4] or [B, 4, 4], optional

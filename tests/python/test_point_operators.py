@@ -62,14 +62,13 @@ def test_crop_of_the_table(home: Home, case: dict[str, Any]) -> None:
 
 
 @cases("depth_to_points")
-def test_depth_to_points_of_the_table(case: dict[str, Any]) -> None:
-    home = Home("numpy", "cpu")
+def test_depth_to_points_of_the_table(home: Home, case: dict[str, Any]) -> None:
     options = {n: case[n] for n in ("depth_scale", "max_depth_m") if n in case}
     depth = home.array(floats(case["depth"]), case.get("dtype", "float32"))
     got = rc.depth_to_points(depth, home.array(case["intrinsics"]), **options, **optional(home, case, "transform"))
     want = floats(case["expect"])
-    np.testing.assert_allclose(got.points, want, rtol=3e-7)
-    np.testing.assert_array_equal(got.valid, ~np.isnan(want[..., 0]))
+    np.testing.assert_allclose(numbers(got.points), want, rtol=3e-7)
+    np.testing.assert_array_equal(numbers(got.valid), ~np.isnan(want[..., 0]))
 
 
 # --- Against the oracle -----------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ void refuse_capture(const char* op, cudaStream_t stream) {
   if (status == cudaStreamCaptureStatusNone) return;
   throw Unsupported(std::string(op) +
                     ": stream is being captured in a graph, expected one that can be waited for: the box of the points "
-                    "is read from the device; hint: voxelize_sparse, whose grid is given");
+                    "is read from the device; in C++ voxelize_sparse, whose grid is given, does not wait");
 }
 
 unsigned blocks_for(const char* op, std::int64_t rows, std::int64_t each) {

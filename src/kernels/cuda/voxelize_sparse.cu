@@ -249,14 +249,14 @@ class SparseCall {
   [[nodiscard]] bool is_limited() const { return limits_voxels() || args_.limits.max_points < order_.size(); }
 
   void start(void (*kernel)(SparseArgs), std::uint64_t threads, const SparseArgs& call) const {
-    launch("voxelize_sparse", kernel, blocks_for(threads), kThreads, stream_, call, Start::early);
+    launch(args_.op, kernel, blocks_for(threads), kThreads, stream_, call, Start::early);
   }
 
   /// to[i] = from[0] + ... + from[i]; without arrays only finds how many bytes of `work` that takes.
   void sum_up(std::uint32_t* from, std::uint32_t* to) {
     void* const work = to != nullptr ? scratch_.at<void>(work_) : nullptr;
-    check("voxelize_sparse", cub::DeviceScan::InclusiveSum(work, work_bytes_, from, to, static_cast<int>(order_.size()),
-                                                           static_cast<cudaStream_t>(stream_)));
+    check(args_.op, cub::DeviceScan::InclusiveSum(work, work_bytes_, from, to, static_cast<int>(order_.size()),
+                                                  static_cast<cudaStream_t>(stream_)));
   }
 
   SparseArgs find() {
@@ -306,7 +306,7 @@ class SparseCall {
       with_run_types(to.runs, to.out, [&]<class T, class C, int kWidth, Gather kGather>() {
         to.block_points = std::max<std::uint32_t>(1, kThreads / (to.runs.columns / kWidth));
         const dim3 blocks((order_.size() + to.block_points - 1) / to.block_points);
-        launch("voxelize_sparse", reduce_rows<T, C, kWidth, kGather>, blocks, kThreads, stream_, to, Start::early);
+        launch(args_.op, reduce_rows<T, C, kWidth, kGather>, blocks, kThreads, stream_, to, Start::early);
       });
     }
   }
@@ -327,7 +327,7 @@ class SparseCall {
     visit_element_type(to.runs.rows.dtype, [&]<class T, class C>() {
       const bool vectors = has_vectors(to.runs, to.out);
       const auto kernel = vectors ? list_points<T, sizeof(uint4) / sizeof(T)> : list_points<T, 1>;
-      launch("voxelize_sparse", kernel, blocks, kThreads, stream_, to, Start::early);
+      launch(args_.op, kernel, blocks, kThreads, stream_, to, Start::early);
     });
   }
 

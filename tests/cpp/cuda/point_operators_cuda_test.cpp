@@ -248,8 +248,7 @@ TEST_F(PointOperatorsCuda, WhatDoesNotWaitCanBeCaptured) {
   cudaStreamDestroy(stream);
 }
 
-// --- voxel_downsample
-// -------------------------------------------------------------------------------------------------
+// --- voxel_downsample ----------------------------------------------------------------------------------------------
 
 constexpr double kVoxelM[3] = {0.25, 0.125, 0.5};
 constexpr double kOrigin[3] = {0.1, -0.2, 0};
