@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/build.hpp"
-#include "cuda/device_guard.hpp"
 #include "ops/align_inputs.hpp"
+#include "ops/run_on.hpp"
 
 namespace robocache {
 
@@ -171,14 +170,9 @@ Pending align_gradient(std::span<const Stream> streams, const Targets& at, std::
   Pending pending = check_data(in.align(), streams, when, ctx);
   if (args.streams.empty()) return pending;
   if (args.call.targets == 0) args.call.batch = 0;  // nobody reads anything
-  if (in.align().device().kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::align_gradient<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(in.align().device().index);
-    cuda::align_gradient(args, ctx);
-  } else {
-    no_cuda(kOp);
-  }
+  run_on(
+      in.align().device(), kOp, [&]<Isa isa>() { cpu::align_gradient<isa>(args, ctx); },
+      [&] { cuda::align_gradient(args, ctx); });
   return pending;
 }
 

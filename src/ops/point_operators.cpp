@@ -4,10 +4,9 @@
 #include <cmath>
 #include <string>
 
-#include "core/build.hpp"
 #include "core/check.hpp"
-#include "cuda/device_guard.hpp"
 #include "ops/clouds.hpp"
+#include "ops/run_on.hpp"
 
 namespace robocache {
 
@@ -147,14 +146,9 @@ void transform_points(const Clouds& clouds, const Tensor& out, const Context& ct
   args.out = out.data;
   args.out_batch = rows.batch, args.out_row = rows.row, args.out_column = rows.column;
   const Device device = clouds.points.device;
-  if (device.kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::transform_points<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(device.index);
-    cuda::transform_points(args, ctx);
-  } else {
-    no_cuda("transform_points");
-  }
+  run_on(
+      device, "transform_points", [&]<Isa isa>() { cpu::transform_points<isa>(args, ctx); },
+      [&] { cuda::transform_points(args, ctx); });
 }
 
 void crop(const Clouds& clouds, const Box& box, const Cropped& cropped, const Context& ctx) {
@@ -163,14 +157,7 @@ void crop(const Clouds& clouds, const Box& box, const Cropped& cropped, const Co
   CropArgs args = read_cropped(check, clouds, cropped);
   args.box = box;
   const Device device = clouds.points.device;
-  if (device.kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::crop<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(device.index);
-    cuda::crop(args, ctx);
-  } else {
-    no_cuda("crop");
-  }
+  run_on(device, "crop", [&]<Isa isa>() { cpu::crop<isa>(args, ctx); }, [&] { cuda::crop(args, ctx); });
 }
 
 void depth_to_points(const DepthImages& images, const Tensor& points, const Tensor& valid, const Context& ctx) {
@@ -180,14 +167,9 @@ void depth_to_points(const DepthImages& images, const Tensor& points, const Tens
   if (device.kind == DeviceKind::cpu) check_intrinsics(check, args);
   write_images(check, images.depth, points, valid, args);
   if (points.numel() == 0) return;
-  if (device.kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::depth_to_points<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(device.index);
-    cuda::depth_to_points(args, ctx);
-  } else {
-    no_cuda("depth_to_points");
-  }
+  run_on(
+      device, "depth_to_points", [&]<Isa isa>() { cpu::depth_to_points<isa>(args, ctx); },
+      [&] { cuda::depth_to_points(args, ctx); });
 }
 
 }  // namespace robocache

@@ -8,11 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "core/build.hpp"
-#include "cuda/device_guard.hpp"
 #include "kernels/voxelize_gradient.hpp"
 #include "kernels/voxelize_sparse.hpp"
 #include "ops/clouds.hpp"
+#include "ops/run_on.hpp"
 #include "ops/voxelize_inputs.hpp"
 
 namespace robocache {
@@ -48,14 +47,9 @@ void forget_unused_features(VoxelizeArgs& args, const Reductions& reductions) {
 
 VoxelizeScratch scratch_of(Device device, const VoxelizeArgs& args, const Context& ctx) {
   VoxelizeScratch scratch;
-  if (device.kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { scratch = cpu::voxelize_scratch<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(device.index);
-    scratch = cuda::voxelize_scratch(args);
-  } else {
-    no_cuda("voxelize");
-  }
+  run_on(
+      device, "voxelize", [&]<Isa isa>() { scratch = cpu::voxelize_scratch<isa>(args, ctx); },
+      [&] { scratch = cuda::voxelize_scratch(args); });
   return scratch;
 }
 
@@ -117,26 +111,16 @@ void check_limit(const Check& check, const char* subject, std::int64_t limit) {
 }
 
 void run(const VoxelizeSparseArgs& args, Device device, const Context& ctx) {
-  if (device.kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_sparse<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(device.index);
-    cuda::voxelize_sparse(args, ctx);
-  } else {
-    no_cuda(args.op);
-  }
+  run_on(
+      device, args.op, [&]<Isa isa>() { cpu::voxelize_sparse<isa>(args, ctx); },
+      [&] { cuda::voxelize_sparse(args, ctx); });
 }
 
 VoxelSpan span_of(const VoxelizeSparseArgs& args, Device device, const Context& ctx) {
   VoxelSpan span{};
-  if (device.kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { span = cpu::voxel_span<isa>(args.input, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(device.index);
-    span = cuda::voxel_span(args.input, ctx);
-  } else {
-    no_cuda(args.op);
-  }
+  run_on(
+      device, args.op, [&]<Isa isa>() { span = cpu::voxel_span<isa>(args.input, ctx); },
+      [&] { span = cuda::voxel_span(args.input, ctx); });
   return span;
 }
 
@@ -193,14 +177,9 @@ void voxelize(const Clouds& clouds, const VoxelGrid& grid, std::span<const Voxel
     args.max_scratch = checked_limit(inputs.device(), args, options.max_scratch, ctx);
   }
   if (args.clouds == 0) return;
-  if (inputs.device().kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(inputs.device().index);
-    cuda::voxelize(args, ctx);
-  } else {
-    no_cuda("voxelize");
-  }
+  run_on(
+      inputs.device(), "voxelize", [&]<Isa isa>() { cpu::voxelize<isa>(args, ctx); },
+      [&] { cuda::voxelize(args, ctx); });
 }
 
 VoxelizeMemory plan_memory(const Clouds& clouds, const VoxelGrid& grid, std::span<const Reduce> reductions,
@@ -247,14 +226,9 @@ void voxelize_gradient(const Clouds& clouds, const VoxelGrid& grid, std::span<co
   args.gradients = read;
   inputs.check_output("grad_features", grad_features, clouds.features.sizes());
   check.dtype("grad_features", grad_features, args.input.features.dtype);
-  if (inputs.device().kind == DeviceKind::cpu) {
-    visit(active_isa(), BuiltIsas{}, [&]<Isa isa>() { cpu::voxelize_gradient<isa>(args, ctx); });
-  } else if constexpr (build::cuda) {
-    const cuda::DeviceGuard guard(inputs.device().index);
-    cuda::voxelize_gradient(args, ctx);
-  } else {
-    no_cuda("voxelize_gradient");
-  }
+  run_on(
+      inputs.device(), "voxelize_gradient", [&]<Isa isa>() { cpu::voxelize_gradient<isa>(args, ctx); },
+      [&] { cuda::voxelize_gradient(args, ctx); });
 }
 
 void voxelize_sparse(const Clouds& clouds, const VoxelGrid& grid, const SparseLimits& limits, const SparseVoxels& out,
