@@ -155,10 +155,10 @@ __global__ void __launch_bounds__(kRowThreads, 4) reduce_rows(const __grid_const
   }
 }
 
-inline void launch_rows(const char* op, const RowArgs& args, void* stream) {
+inline void launch_rows(const char* op, const RowArgs& args, void* stream, Start start = Start::early) {
   with_run_types(args.runs, args.out, [&]<class T, class C, int kWidth, Gather kGather>() {
     const dim3 blocks((args.runs.sorted.keys.size + kRowThreads - 1) / kRowThreads);
-    launch(op, reduce_rows<T, C, kWidth, kGather>, blocks, kRowThreads, stream, args, Start::early);
+    launch(op, reduce_rows<T, C, kWidth, kGather>, blocks, kRowThreads, stream, args, start);
   });
 }
 

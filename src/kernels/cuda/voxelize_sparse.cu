@@ -220,7 +220,7 @@ class SparseCall {
     points_ = scratch_.add(bytes);
     if (limits_voxels()) firsts_ = scratch_.add(bytes);
     if (is_limited()) kept_ = scratch_.add(bytes);
-    work_bytes_ = std::max(sum_up(Begins({}, {SparseArgs{.source = PlacedPoints(args.input)}}), nullptr),
+    work_bytes_ = std::max(sum_up(Begins({}, {SparseArgs{.source = PlacedPoints(args.input), .sorted = {}}}), nullptr),
                            sum_up(static_cast<std::uint32_t*>(nullptr), nullptr));
     work_ = scratch_.add(work_bytes_);
     std::size_t chunks = 0;
