@@ -38,7 +38,8 @@ __device__ void count_dropped(unsigned long long* dropped, std::int64_t cloud, b
   }
 }
 
-/// All points of a thread are read before the first is placed.
+/// All points of a thread are read before the first is placed. Waits last: PointOrder::sort() says behind what it may
+/// begin early.
 template <class T, class C, class Key>
 __global__ void __launch_bounds__(kThreads) make_keys(const __grid_constant__ KeyArgs args) {
   const bool packed = args.source.offsets.data != nullptr;
