@@ -15,8 +15,9 @@ namespace {
 
 constexpr const char* kOp = "voxelize";
 constexpr double kLow[3] = {0, 0, 0};
-/// Results of fewer bytes are filled before the points are sorted: a fork takes longer than that.
-constexpr std::uint64_t kForkedBytes = 32 << 20;
+/// Results of fewer bytes are filled before the points are sorted: a fork, and a sort with less of the memory, cost more
+/// than that.
+constexpr std::uint64_t kForkedBytes = 160 << 20;
 
 /// One call: its arrays in scratch memory, and its launches.
 class FeaturesCall {

@@ -102,7 +102,7 @@ struct LargeCall {
 
   static CloudCase cloud_case() {
     CloudCase made(2, 20'000, 4, DType::f32);
-    for (std::int64_t& size : made.grid.shape) size = 120;
+    for (std::int64_t& size : made.grid.shape) size = 140;
     return made;
   }
 
