@@ -110,11 +110,10 @@ def _bytes_and_share(results: Results, peers: dict[str, Row], times: tuple[str, 
 
 def _bars(results: Results) -> Table:
     cells = [["case", "asked", "measured", "holds"]]
-    for row in results["rows"]:
-        for bar in row["bars"]:
-            cells.append(
-                [f"{row['device']} {label(row)}", bar["asked"], us(bar["value"]), "yes" if bar["holds"] else "NO"]
-            )
+    for case in dict.fromkeys(row["case"] for row in results["rows"]):
+        for row in of_case(results["rows"], case).values():
+            what = f"{row['device']} {label(row)}"
+            cells += [[what, b["asked"], us(b["value"]), "yes" if b["holds"] else "NO"] for b in row["bars"]]
     return Table("What is asked, and whether it holds", "Ratios are medians over the rounds of the run.", cells)
 
 

@@ -1,9 +1,8 @@
 """torch on CUDA, eager and compiled: the voxel of each point, then atomics on a result that was cleared just before.
 
-Results exist beforehand, with a row more than voxels, which the points outside go to. They are cleared by a memset or
-fill outside of what is compiled: inside, the compiler clears a copy. Where torch has several operators for one thing,
-each case takes the one that is fastest there. Replayed from a CUDA graph, as every device time here is, the compiled
-one is "torch.compile + CUDA graph".
+Results exist beforehand, with a row more than voxels, which the points outside go to, and are cleared by a memset or
+fill. Where torch has several operators for one thing, each case takes the one that is fastest there. Replayed from a
+CUDA graph, as every device time here is, the compiled one is "torch.compile + CUDA graph".
 
 The mean of the occupied voxels alone takes `unique`, which waits for the device: no graph, and its time is that of
 calls back to back.
@@ -27,14 +26,19 @@ from robocache_bench.peers import Bound, Peer
 Tensor = Any  # torch is optional, so its types are unknown here
 Step = Callable[..., None]  # (points, features, grid, out, scratch)
 
+# The byte of eight ones or zeros in a 64-bit word, the first one its lowest bit: the product moves each to its bit of
+# the top byte.
+PACK, TOP = 0x0102040810204080, 56
+
 
 def peers(case: Case) -> list[Peer]:
     if case.work == SPARSE:
         return [Peer("torch eager", "points", _sparse, capturable=False)]
     eager = Calls(case.work, [_step(case.shape, how) for how in HOW[case.work]])
+    compiled = Calls(case.work, [_compiled(case.shape, COMPILED.get(case.work, HOW[case.work][0]))])
     return [
         Peer("torch eager", "points", eager.bind, tune=eager.tune),
-        Peer("torch.compile", "points", Calls(case.work, [_compiled(case.shape, HOW[case.work][0])]).bind),
+        Peer("torch.compile", "points", compiled.bind),
     ]
 
 
@@ -75,7 +79,14 @@ def scatter_true(out: Tensor, flat: Tensor, scratch: list[Tensor], features: Ten
 
 
 def _pack(out: Tensor, occupied: Tensor) -> None:
-    bits = occupied[:-8].view(-1, 8) << torch.arange(8, dtype=torch.uint8, device=out.device)
+    words = occupied[:-8].view(torch.int64)
+    out[:-1].copy_(words * PACK >> TOP)  # to uint8 modulo 256
+
+
+def sum_bits(out: Tensor, flat: Tensor, scratch: list[Tensor], features: Tensor) -> None:
+    """One kernel when it is compiled, and slow when not."""
+    put_true(scratch[1], flat, scratch, features)
+    bits = scratch[1][:-8].view(-1, 8) << torch.arange(8, dtype=torch.uint8, device=out.device)
     out[:-1].copy_(bits.sum(-1, dtype=torch.uint8))
 
 
@@ -113,7 +124,7 @@ def reduce_maxima(out: Tensor, flat: Tensor, scratch: list[Tensor], features: Te
     out.masked_fill_(out == -torch.inf, 0)
 
 
-# For each result the ways to write it; the first one is also compiled.
+# For each result the ways to write it; the first one is compiled, unless there is one for that.
 HOW: dict[str, tuple[Callable[..., None], ...]] = {
     "count": (add_ones, scatter_ones),
     "occupancy": (put_true, scatter_true),
@@ -121,6 +132,7 @@ HOW: dict[str, tuple[Callable[..., None], ...]] = {
     "mean": (add_features, scatter_features),
     "max": (scatter_maxima, reduce_maxima),
 }
+COMPILED = {"occupancy_bits": sum_bits}
 
 
 def _step(shape: Shape, how: Callable[..., None]) -> Step:
