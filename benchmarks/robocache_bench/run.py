@@ -6,6 +6,8 @@ import argparse
 import importlib.util
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import robocache as rc
@@ -14,6 +16,8 @@ from robocache_bench import bars, machine, operators, report
 from robocache_bench.operators import Case, Operator
 from robocache_bench.power import METHOD, Meter, NoMeter
 from robocache_bench.results import FORMAT, Log, Results, Row, save
+
+Work = list[tuple[Operator, list[Case]]]
 
 ROUNDS = {"cpu": 30, "cuda": 20}
 QUICK_ROUNDS = 8
@@ -54,37 +58,29 @@ class Session:
     def rounds(self, device: str) -> int:
         return int(self.options.rounds or (QUICK_ROUNDS if self.options.quick else ROUNDS[device]))
 
-    def modules(self, op: Operator, device: str) -> list[str]:
-        """Whose peers take part."""
-        return [name for name in op.modules[device] if not self.options.peer or name in self.options.peer]
-
-    def cpu(self, work: list[tuple[Operator, list[Case]]]) -> None:
+    def cpu(self, work: Work) -> None:
         from robocache_bench import run_cpu
 
         self.results["copy"]["cpu"] = run_cpu.roofs()
-        for op, cases in work:
-            for case in cases:
-                modules, rounds = self.modules(op, "cpu"), self.rounds("cpu")
-                self.keep(run_cpu.measure(op, case, modules, self.random, rounds, self.log))
-            self.cpp(op, "cpu", cases)
+        self._measure("cpu", work, run_cpu.measure)
 
-    def cuda(self, work: list[tuple[Operator, list[Case]]]) -> None:
+    def cuda(self, work: Work) -> None:
         from robocache_bench import run_cuda
 
         meter = self._meter() if self.options.power else None
         self.results["copy"]["cuda"] = run_cuda.roofs()
-        for op, cases in work:
-            for case in cases:
-                modules, rounds = self.modules(op, "cuda"), self.rounds("cuda")
-                self.keep(run_cuda.measure(op, case, modules, self.random, rounds, self.log, meter))
-            self.cpp(op, "cuda", cases)
+        self._measure("cuda", work, partial(run_cuda.measure, meter=meter))
 
-    def cpp(self, op: Operator, device: str, cases: list[Case]) -> None:
-        """The C++ benchmarks' rows of these cases."""
-        if self.options.cpp is not None:
-            names = {case.name for case in cases}
-            rows = op.cpp_rows(self.options.cpp, device, self.seed, self.log)
-            self.keep([row for row in rows if row["case"] in names])
+    def _measure(self, device: str, work: Work, measure: Callable[..., list[Row]]) -> None:
+        """Every case, then the C++ benchmarks' rows of the same cases."""
+        for op, cases in work:
+            modules = [name for name in op.modules[device] if not self.options.peer or name in self.options.peer]
+            for case in cases:
+                self.keep(measure(op, case, modules, self.random, self.rounds(device), self.log))
+            if self.options.cpp is not None:
+                names = {case.name for case in cases}
+                rows = op.cpp_rows(self.options.cpp, device, self.seed, self.log)
+                self.keep([row for row in rows if row["case"] in names])
 
     def _meter(self) -> Meter | None:
         import torch
@@ -100,12 +96,15 @@ class Session:
 
     def device(self, name: str) -> int:
         """Measures the cases of a device; returns how many there were."""
-        work: list[tuple[Operator, list[Case]]] = []
+        work: Work = []
         for op in operators.every().values():
-            if not self.options.operator or op.name in self.options.operator:
-                cases = op.cases(name, self.options.points, self.log)
-                if chosen := operators.selected(cases, self.options.only, self.options.quick):
-                    work.append((op, chosen))
+            if self.options.operator and op.name not in self.options.operator:
+                continue
+            cases = op.cases(name, self.options.points)
+            if chosen := operators.selected(cases, self.options.only, self.options.quick):
+                work.append((op, chosen))
+                if op.takes_scan and self.options.points is None:
+                    self.log.skip(f"{name} {op.name}, scan", "every peer", "no scan is given; hint: --points FILE")
         if not work:
             return 0
         why = self._why_not(name)

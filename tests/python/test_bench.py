@@ -22,9 +22,7 @@ BEGIN, END = report.markers("align")
 
 
 def test_cases_have_names_of_their_own() -> None:
-    cases = [
-        c for op in operators.every().values() for device in ("cpu", "cuda") for c in op.cases(device, None, Log())
-    ]
+    cases = [c for op in operators.every().values() for device in ("cpu", "cuda") for c in op.cases(device, None)]
     assert len({c.name for c in cases}) == len(cases)
     assert all(c.name.startswith(f"{c.device} ") for c in cases)
     chosen = operators.selected(cases, ["8x250"], quick=False)

@@ -57,14 +57,15 @@ class Operator(ABC):
 
     name: ClassVar[str]
     modules: ClassVar[Mapping[str, Sequence[str]]]  # in the folder's peers/, by device
+    takes_scan: ClassVar[bool] = False  # has cases of a real point cloud
 
     @property
     def peers_package(self) -> str:
         return f"{type(self).__module__}.peers"
 
     @abstractmethod
-    def cases(self, device: str, points: Path | None, log: Log) -> list[Any]:
-        """What is measured on a device; `points` is a real scan, for an operator that takes one."""
+    def cases(self, device: str, points: Path | None) -> list[Any]:
+        """What is measured on a device; `points` is the file of a scan, without which an operator has fewer."""
 
     @abstractmethod
     def inputs(self, case: Any, random: np.random.Generator) -> Inputs:

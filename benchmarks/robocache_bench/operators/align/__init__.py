@@ -27,7 +27,7 @@ class Align(Operator):
         "cuda": ("ours", "ours_torch", "torch_eager_compile", "triton_align", "jax_jit", "cupy_fused"),
     }
 
-    def cases(self, device: str, points: Path | None, log: Log) -> list[Case]:
+    def cases(self, device: str, points: Path | None) -> list[Case]:
         return cases.cpu_cases() if device == "cpu" else cases.cuda_cases()
 
     def inputs(self, case: Case, random: np.random.Generator) -> Inputs:

@@ -27,10 +27,9 @@ class Voxelize(Operator):
         "cpu": ("ours", "torch_cpu", "numpy_ufuncs", "open3d_downsample"),
         "cuda": ("ours", "torch_cuda", "cupy_scatter"),
     }
+    takes_scan = True
 
-    def cases(self, device: str, points: Path | None, log: Log) -> list[Case]:
-        if points is None:
-            log.skip(f"{device} voxelize, {cases.SCAN}", "every peer", "no scan is given; hint: --points FILE.ply")
+    def cases(self, device: str, points: Path | None) -> list[Case]:
         scan = None if points is None else cases.points_of(rc.read_points(points).points)
         return cases.cpu_cases(scan) if device == "cpu" else cases.cuda_cases(scan)
 
