@@ -17,6 +17,12 @@ def _percentage(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r}, expected a share such as 5% or 0.05") from None
 
 
+def _file(text: str) -> Path:
+    if not (path := Path(text)).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a file")
+    return path
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="robocache-bench", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
@@ -30,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--peer", action="append", default=[], choices=names, help="only these; 'ours' is enough to compare"
     )
-    run.add_argument("--points", type=Path, metavar="FILE", help="a real scan (rc.read_points), for voxelize")
+    run.add_argument("--points", type=_file, metavar="FILE", help="a real scan (rc.read_points), for voxelize")
     run.add_argument("--quick", action="store_true", help="fewer rounds, and no case of 64 MB and more")
     run.add_argument("--rounds", type=int, help="default: 30 on the CPU, 20 on CUDA")
     run.add_argument("--power", action="store_true", help="energy of a call, too (CUDA, through NVML)")

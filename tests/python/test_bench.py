@@ -96,6 +96,13 @@ def test_run_refuses_to_measure_nothing(tmp_path: Path, capsys: pytest.CaptureFi
     assert "nothing was measured, expected at least one case" in capsys.readouterr().err
 
 
+def test_run_refuses_a_scan_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["run", "--points", str(tmp_path / "none.ply"), "-o", str(tmp_path / "x.json")])
+    assert stop.value.code == 2
+    assert "none.ply', expected a file" in capsys.readouterr().err
+
+
 def test_a_wrong_peer_is_not_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
