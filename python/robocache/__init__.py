@@ -31,6 +31,7 @@ from robocache.grid import grid
 from robocache.installation import check_installation, is_cuda_available, self_test
 from robocache.points import PointCloud, read_points
 from robocache.predecessor import fuse_multimodal, resample_trajectories, voxelize_occupancy, voxelize_pointcloud
+from robocache.sampler import Sampler
 
 __version__ = _version("robocache")
 
@@ -47,6 +48,7 @@ __all__ = [
     "Plan",
     "PointCloud",
     "Problem",
+    "Sampler",
     "Stream",
     "StreamInfo",
     "Unsupported",
