@@ -63,7 +63,7 @@ def test_more_voxels_than_32_bits_number(cuda: Home, reduce: str) -> None:
     assert sum(int((part != 0).sum()) for part in got.view(2048, -1)) == len(at)
 
 
-SHAPES = [(30, 20, 25), (220, 230, 210)]  # results of the second one are filled while points are sorted
+SHAPES = [(30, 20, 25), (220, 230, 210)]  # a graph fills results of the second one while it sorts points
 
 
 @pytest.mark.parametrize("shape", SHAPES)

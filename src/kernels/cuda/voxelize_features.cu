@@ -1,23 +1,23 @@
 #include <optional>
 
-#include "cuda/fork.hpp"
+#include "cuda/graph_fork.hpp"
 #include "cuda/launch.hpp"
 #include "cuda/programmatic.cuh"
 #include "kernels/cuda/voxelize_parts.hpp"
 #include "kernels/cuda/voxelize_rows.cuh"
 
-// Dense reductions of features: the grid is filled with what a voxel without points holds while points are sorted by
-// voxel, and then each run of them writes its voxel. There are no atomics. The occupied voxels are written twice, which
-// costs less than to keep them for blocks that do both and wait in between.
+// Dense reductions of features: the grid is filled with what a voxel without points holds (in a graph, while points are
+// sorted by voxel), and then each run of points writes its voxel. There are no atomics. The occupied voxels are written
+// twice, which costs less than to keep them for blocks that do both and wait in between.
 namespace robocache::cuda {
 
 namespace {
 
 constexpr const char* kOp = "voxelize";
 constexpr double kLow[3] = {0, 0, 0};
-/// Results of fewer bytes are filled before the points are sorted: a fork, and a sort with less of the memory, cost more
-/// than that.
-constexpr std::uint64_t kForkedBytes = 160 << 20;
+/// Results of fewer bytes are filled before the points are sorted, in a graph, too: a fork, and a sort with less of the
+/// memory, cost more than that.
+constexpr std::uint64_t kForkedBytes = 32 << 20;
 
 /// One call: its arrays in scratch memory, and its launches.
 class FeaturesCall {
@@ -38,22 +38,22 @@ class FeaturesCall {
                                  static_cast<cudaStream_t>(ctx.stream)));
     }
     if (order_.size() == 0) return fill(ctx.stream);
-    std::optional<Fork> fork;
-    if (args_.outputs.size() * size_ * size_of(args_.features.dtype) >= kForkedBytes) fork.emplace(kOp, ctx.stream);
+    std::optional<GraphFork> fork;
+    const bool is_large = args_.outputs.size() * size_ * size_of(args_.features.dtype) >= kForkedBytes;
+    if (is_large && is_captured(kOp, ctx.stream)) fork.emplace(kOp, ctx.stream);
     fill(ctx.stream);
-    void* stream = fork ? fork->second() : ctx.stream;
+    if (fork) fork->second();
     Start start = fork ? Start::in_order : Start::early;
     RowArgs rows{
-        .runs = run_args(order_.sort(scratch_, args_.dropped, stream, start), args_, args_.features, args_.columns),
+        .runs = run_args(order_.sort(scratch_, args_.dropped, ctx.stream, start), args_, args_.features, args_.columns),
         .capacity = size_ / static_cast<std::uint64_t>(args_.columns)};
     rows.runs.chunks = scratch_.at<void>(chunks_);
     for (const VoxelOutput& output : args_.outputs) {
       rows.runs.reduce = output.reduce;
       rows.out = output.data;
-      reduce_long_runs(rows.runs, stream);
+      reduce_long_runs(rows.runs, ctx.stream);
       if (fork) fork->join();
       launch_rows(kOp, rows, ctx.stream, start);
-      stream = ctx.stream;
       start = Start::early;
     }
   }

@@ -87,7 +87,7 @@ TEST_F(VoxelizeCuda, ManyCloudsOnMemoryThatLiesAnywhere) {
   compare_dense(large, arena_, 4);
 }
 
-/// A call whose results are so large that they are filled while its points are sorted.
+/// A call whose results are so large that a graph fills them while its points are sorted.
 struct LargeCall {
   CloudCase c;
   Clouds clouds;
