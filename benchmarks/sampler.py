@@ -2,8 +2,9 @@
 
     python benchmarks/sampler.py [--json FILE]
 
-Ours asks for 10 million places; where an epoch has as many, the others make the whole list, which is all they can do.
-They have no answer for 10^9 samples in the same memory. Peers take turns, and a ratio is the median of the rounds'.
+`taskset -c 0` makes it what one core does. Ours asks for 10 million places; where an epoch has as many, the others make
+the whole list, which is all they can do. They have no answer for 10^9 samples in the same memory. Peers take turns, and
+a ratio is the median of the rounds'.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -32,9 +31,9 @@ struct SamplerState {
 /// threads. A batch is the next batch_size samples of it; rank r of n gets samples floor(r m / n) to floor((r + 1) m / n)
 /// of its m, so that parts differ by one at most. With fewer samples than ranks some parts are empty.
 ///
-/// With weights, datasets take turns: of every 2^20 samples each has its share to one sample, in shuffled order, and
-/// one at least. Each goes through its own permutations one after the other, so that none of its samples comes a second
-/// time before all have come. All that goes on from epoch to epoch.
+/// With weights, datasets take turns, as evenly as can be: in 2^20 samples each has its share of them, to one sample, and
+/// one at least, and in a part of them its part of that, to 40 samples. Each goes through its own permutations one after
+/// the other, so that none of its samples comes a second time before all have come. All that goes on from epoch to epoch.
 ///
 /// Not for several threads at once; `read` is.
 class Sampler {
@@ -56,8 +55,10 @@ class Sampler {
   struct Part {
     std::int64_t epoch, first, count;
   };
-  /// The next batch; none: the epoch is over, and the call after this one begins the next.
-  std::optional<Part> next();
+  /// Of the next batch. There always is one: the first of an epoch comes after the last of the one before.
+  [[nodiscard]] Part part() const;
+  /// Goes behind the next batch.
+  void advance();
 
   /// The numbers of samples `first` to `first + out.size()` of the order of an epoch, less than samples().
   void read(std::int64_t epoch, std::int64_t first, std::span<std::int64_t> out) const;
@@ -72,7 +73,6 @@ class Sampler {
       shares_;  ///< with weights: where each dataset's share of a round begins; the last: its end
   std::int64_t samples_ = 0;
   SamplerState state_;
-  bool over_ = false;  ///< the last batch of an epoch was given, and nobody was told yet
 };
 
 }  // namespace robocache

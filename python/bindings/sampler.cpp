@@ -27,9 +27,9 @@ void read_samples(const Sampler& sampler, std::int64_t epoch, std::int64_t first
   sampler.read(epoch, first, {static_cast<std::int64_t*>(lent.view.data), static_cast<std::size_t>(lent.view.numel())});
 }
 
-nb::object next_part(Sampler& sampler) {
-  const auto part = sampler.next();
-  return part ? nb::object(nb::make_tuple(part->epoch, part->first, part->count)) : nb::none();
+nb::tuple part_of(const Sampler& sampler) {
+  const Sampler::Part part = sampler.part();
+  return nb::make_tuple(part.epoch, part.first, part.count);
 }
 
 }  // namespace
@@ -61,7 +61,8 @@ void bind_sampler(nb::module_& m) {
       .def(
           "seek", [](Sampler& s, std::int64_t epoch, std::int64_t position) { s.seek({epoch, position}); },
           nb::arg("epoch"), nb::arg("position"))
-      .def("next", &next_part, nb::sig("def next(self) -> tuple[int, int, int] | None"))
+      .def("part", &part_of, nb::sig("def part(self) -> tuple[int, int, int]"))
+      .def("advance", &Sampler::advance)
       .def("read", &read_samples, nb::arg("epoch"), nb::arg("first"), nb::arg("out"));
 }
 

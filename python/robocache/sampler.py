@@ -25,7 +25,7 @@ class Sampler:
     10**9 samples takes as much memory as that of ten, and every place of it can be asked for by itself (`read`). It is
     the same for any batch size, any number of ranks and any number of threads.
 
-    ``for samples in sampler:`` goes through the rest of the epoch; the next ``for`` goes through the next one.
+    ``for samples in sampler:`` goes through the rest of the epoch, and the next ``for`` through the next one.
     `state_dict` between two batches says how far all ranks together have come. Loaded into a sampler with another
     number of ranks or another batch size, the same samples come in the same order.
 
@@ -43,8 +43,8 @@ class Sampler:
     drop_last : bool
         Leave out the last batch of an epoch where it has fewer than `batch_size` samples.
     weights : sequence of float, optional
-        How much of what is drawn comes from each dataset; their sum does not matter. Of every 2**20 samples each
-        dataset has its share to one sample, and one at least, in shuffled order. Each goes through its own
+        How much of what is drawn comes from each dataset; their sum does not matter. Datasets take turns as evenly as
+        can be: in 2**20 samples each has its share to one sample, and one at least. Each goes through its own
         permutations: none of its samples comes a second time before all have come, also from epoch to epoch.
     samples_per_epoch : int, optional
         With weights, how many samples are called an epoch; not said: the sum of `counts`.
@@ -56,7 +56,7 @@ class Sampler:
     ValueError
         An argument has a wrong value.
     TypeError
-        An argument is no number.
+        An argument is no number, or an integer is none.
     """
 
     def __init__(
@@ -72,31 +72,32 @@ class Sampler:
         rank: SupportsIndex | None = None,
         world_size: SupportsIndex | None = None,
     ) -> None:
-        self._order: dict[str, Any] = {
-            "counts": [operator.index(c) for c in (counts if isinstance(counts, (Sequence, np.ndarray)) else [counts])],
-            "weights": None if weights is None else [float(w) for w in weights],
-            "samples_per_epoch": None if samples_per_epoch is None else operator.index(samples_per_epoch),
-            "shuffle": bool(shuffle),
-            "seed": operator.index(seed),
-        }
-        if not 0 <= self._order["seed"] < 2**64:
-            raise InvalidArgument(f"Sampler: seed is {self._order['seed']}, expected 0 to 2**64 - 1")
-        if self._order["samples_per_epoch"] == 0:
-            raise InvalidArgument("Sampler: samples_per_epoch is 0, expected at least 1")
-        if weights is not None and not self._order["weights"]:
-            raise InvalidArgument("Sampler: weights is empty, expected one for each of the counts")
+        listed: list[Any] = [counts] if np.ndim(counts) == 0 else list(counts)  # type: ignore[arg-type]
+        if isinstance(weights, (str, bytes)) or (weights is not None and len(weights) == 0):
+            raise InvalidArgument(f"Sampler: weights is {weights!r}, expected one number for each of the counts")
         group = _group()
-        self._core = _core.Sampler(
-            counts=self._order["counts"],
-            weights=self._order["weights"] or [],
-            samples_per_epoch=self._order["samples_per_epoch"] or 0,
-            batch_size=operator.index(batch_size),
-            shuffle=self._order["shuffle"],
-            drop_last=bool(drop_last),
-            seed=self._order["seed"],
-            rank=group[0] if rank is None else operator.index(rank),
-            world_size=group[1] if world_size is None else operator.index(world_size),
-        )
+        self._arguments: dict[str, Any] = {
+            "counts": [_integer(f"counts[{d}]", c) for d, c in enumerate(listed)],
+            "weights": [] if weights is None else [float(w) for w in weights],
+            "samples_per_epoch": 0 if samples_per_epoch is None else _integer("samples_per_epoch", samples_per_epoch),
+            "batch_size": _integer("batch_size", batch_size),
+            "shuffle": bool(shuffle),
+            "drop_last": bool(drop_last),
+            "seed": _integer("seed", seed, low=0, high=2**64 - 1),
+            "rank": group[0] if rank is None else _integer("rank", rank),
+            "world_size": group[1] if world_size is None else _integer("world_size", world_size),
+        }
+        if samples_per_epoch is not None and self._arguments["samples_per_epoch"] == 0:
+            raise InvalidArgument("Sampler: samples_per_epoch is 0, expected at least 1")
+        self._core = _core.Sampler(**self._arguments)
+        total = sum(self._arguments["weights"])
+        self._order: dict[str, Any] = {
+            "counts": self._arguments["counts"],
+            "weights": [w / total for w in self._arguments["weights"]],
+            "samples_per_epoch": self._core.samples,
+            "shuffle": self._arguments["shuffle"],
+            "seed": self._arguments["seed"],
+        }
 
     def __len__(self) -> int:
         """Batches that the epoch still has."""
@@ -104,9 +105,15 @@ class Sampler:
 
     def __iter__(self) -> Iterator[npt.NDArray[np.int64]]:
         """The numbers of this rank's samples, batch after batch, until the epoch ends."""
-        while (part := self._core.next()) is not None:
-            epoch, first, count = part
-            yield self.read(first, count, epoch=epoch)
+        epoch = self.epoch
+        while self.epoch == epoch:
+            _, first, count = self._core.part()
+            samples = self.read(first, count)
+            self._core.advance()
+            yield samples
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._arguments, self._core.state)
 
     @property
     def samples(self) -> int:
@@ -125,15 +132,18 @@ class Sampler:
 
     def set_epoch(self, epoch: SupportsIndex) -> None:
         """Goes to the begin of an epoch."""
-        self._core.seek(operator.index(epoch), 0)
+        self._core.seek(_integer("epoch", epoch), 0)
 
     def read(self, first: SupportsIndex, count: SupportsIndex, *, epoch: SupportsIndex | None = None) -> Any:
         """`count` samples of an epoch's order (this one's where none is said), from place `first` on: int64 [count]."""
-        size = operator.index(count)
-        if size < 0:
-            raise InvalidArgument(f"Sampler: count is {size}, expected at least 0")
+        size = _integer("count", count, low=0)
+        place = _integer("first", first)
+        if place < 0 or place + size > self.samples:
+            raise InvalidArgument(
+                f"Sampler: samples is {size} from {place} on, expected some of the epoch's {self.samples}"
+            )
         out = np.empty(size, np.int64)
-        self._core.read(self.epoch if epoch is None else operator.index(epoch), operator.index(first), out)
+        self._core.read(self.epoch if epoch is None else _integer("epoch", epoch), place, out)
         return out
 
     def state_dict(self) -> dict[str, Any]:
@@ -147,16 +157,33 @@ class Sampler:
         Raises
         ------
         ValueError
-            It is of another order: other counts, weights, seed or shuffle.
+            It is of another order: other counts, weights, samples_per_epoch, seed or shuffle.
         """
+        if not isinstance(state, Mapping):
+            raise InvalidArgument(f"Sampler: state is {state!r}, expected what state_dict returned")
         missing = [key for key in ("format", "epoch", "position", *_ORDER) if key not in state]
         if missing:
             raise InvalidArgument(f"Sampler: state is without {missing[0]!r}, expected what state_dict returned")
         for key, want in (("format", _FORMAT), *self._order.items()):
-            got = list(state[key]) if isinstance(state[key], tuple) else state[key]
+            got = state[key]
             if got != want:
                 raise InvalidArgument(f"Sampler: state[{key!r}] is {got!r}, expected {want!r}; it is of another order")
-        self._core.seek(operator.index(state["epoch"]), operator.index(state["position"]))
+        self._core.seek(_integer("epoch", state["epoch"]), _integer("position", state["position"]))
+
+
+def _integer(name: str, value: SupportsIndex, low: int = -(2**63), high: int = 2**63 - 1) -> int:
+    number = operator.index(value)
+    if not low <= number <= high:
+        raise InvalidArgument(f"Sampler: {name} is {number}, expected {low} to {high}")
+    return number
+
+
+def _restored(arguments: dict[str, Any], state: tuple[int, int]) -> Sampler:
+    """A copy, as pickle and copy ask for one."""
+    optional = {key: arguments[key] or None for key in ("weights", "samples_per_epoch")}
+    sampler = Sampler(**{**arguments, **optional})
+    sampler._core.seek(*state)
+    return sampler
 
 
 def _group() -> tuple[int, int]:

@@ -16,7 +16,7 @@ ROBOCACHE_HD std::uint64_t mix_keys(std::uint64_t a, std::uint64_t b) {
   return z ^ (z >> 31);
 }
 
-/// A permutation of 0 ... size - 1 that a key chooses. It takes no memory, and every element can be asked for by itself.
+/// A permutation of 0 ... size - 1 that a key chooses, another one for each size. It takes no memory, and every element can be asked for by itself.
 ///
 /// A Feistel network over a grid of about sqrt(size) rows and columns that has at least `size` places; what lands
 /// behind `size` goes through it again (cycle walking), which about one in sqrt(size) does. Eight rounds, and 256 places
@@ -29,12 +29,13 @@ class Permutation {
   /// size: 1 ... kMostElements
   Permutation(std::uint64_t size, std::uint64_t key) : size_(size) {
     constexpr std::uint64_t kLeast = 16;
-    const auto root = static_cast<std::uint64_t>(std::sqrt(static_cast<double>(size)));
+    auto root = static_cast<std::uint64_t>(std::sqrt(static_cast<double>(size)));
+    while (root * root > size) --root;  // doubles round
     columns_ = static_cast<std::uint32_t>(root < kLeast ? kLeast : root);
     const std::uint64_t rows = (size + columns_ - 1) / columns_;
     rows_ = static_cast<std::uint32_t>(rows < kLeast ? kLeast : rows);
     for (int round = 0; round < kRounds; ++round) {
-      const std::uint64_t k = mix_keys(key, static_cast<std::uint64_t>(round));
+      const std::uint64_t k = mix_keys(mix_keys(key, size), static_cast<std::uint64_t>(round));
       keys_[round] = {static_cast<std::uint32_t>(k), static_cast<std::uint32_t>(k >> 32)};
     }
   }
