@@ -94,8 +94,8 @@ class Session:
         self.results["energy_method"] = METHOD
         return meter
 
-    def device(self, name: str) -> int:
-        """Measures the cases of a device; returns how many there were."""
+    def device(self, name: str) -> None:
+        """Measures the cases of a device."""
         work: Work = []
         for op in operators.every().values():
             if self.options.operator and op.name not in self.options.operator:
@@ -106,13 +106,13 @@ class Session:
                 if op.takes_scan and self.options.points is None:
                     self.log.skip(f"{name} {op.name}, scan", "every peer", "no scan is given; hint: --points FILE")
         if not work:
-            return 0
-        why = self._why_not(name)
-        if why:
+            return
+        if why := self._why_not(name):
             self.log.skip(name, "every peer", why)
-            return 0
-        (self.cpu if name == "cpu" else self.cuda)(work)
-        return sum(len(cases) for _, cases in work)
+        elif name == "cpu":
+            self.cpu(work)
+        else:
+            self.cuda(work)
 
     @staticmethod
     def _why_not(device: str) -> str:
@@ -128,12 +128,14 @@ def main(options: argparse.Namespace) -> int:
     session = Session(options)
     print(f"seed {session.seed}, commit {session.results['machine']['commit']}", flush=True)
     devices = [options.device] if options.device else ["cpu", "cuda"]
-    measured = sum(session.device(name) for name in devices)
-    if not measured:
-        print("robocache-bench: run: nothing was measured, expected at least one case", file=sys.stderr)
-        return 2
-    print("\n" + report.text(report.by_operator([session.results])))
-    if session.log.failures:
-        print(f"robocache-bench: run: {session.log.failures} failures (seed {session.seed})", file=sys.stderr)
+    for name in devices:
+        session.device(name)
+    rows, failures = session.results["rows"], session.log.failures
+    if rows:
+        print("\n" + report.text(report.by_operator([session.results])))
+    else:
+        print("robocache-bench: run: nothing was measured, expected at least one row", file=sys.stderr)
+    if failures:
+        print(f"robocache-bench: run: {failures} failures (seed {session.seed})", file=sys.stderr)
         return 1
-    return 0
+    return 0 if rows else 2

@@ -15,6 +15,8 @@ import numpy as np
 from robocache_bench.peers import Peer
 from robocache_bench.results import BadResults, Log, Results, Row
 
+POISON = 0x55  # each byte of an output before a call: no count, no bool, no value that is near another
+
 
 class Case(Protocol):
     """One row of the tables: the same work for each peer."""
