@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import robocache as rc
 
-from robocache_bench import bars, machine, operators, report
+from robocache_bench import bars, machine, operators, report, scan
 from robocache_bench.operators import Case, Operator
 from robocache_bench.power import METHOD, Meter, NoMeter
 from robocache_bench.results import FORMAT, Log, Results, Row, save
@@ -28,6 +28,7 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.scan = None if options.points is None else scan.read(options.points)
         self.seed = time.time_ns() % 2**31 if options.seed is None else options.seed
         self.random = np.random.default_rng(self.seed)
         self.log = Log()
@@ -40,7 +41,8 @@ class Session:
                 "only": options.only,
                 "peer": options.peer,
                 "quick": options.quick,
-                "points": None if options.points is None else options.points.name,
+                "points": None if self.scan is None else self.scan.name,
+                "points_sha256": None if self.scan is None else self.scan.sha256,
             },
             "copy": {},
             "rows": [],
@@ -100,10 +102,10 @@ class Session:
         for op in operators.every().values():
             if self.options.operator and op.name not in self.options.operator:
                 continue
-            cases = op.cases(name, self.options.points)
+            cases = op.cases(name, None if self.scan is None else self.scan.points)
             if chosen := operators.selected(cases, self.options.only, self.options.quick):
                 work.append((op, chosen))
-                if op.takes_scan and self.options.points is None:
+                if op.takes_scan and self.scan is None:
                     self.log.skip(f"{name} {op.name}, scan", "every peer", "no scan is given; hint: --points FILE")
         if not work:
             return

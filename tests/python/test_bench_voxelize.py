@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
+import copy
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from reference import voxelize_oracle as naive
-from robocache_bench import bars, cli, operators, results, run_cpu
+from robocache_bench import bars, cli, compare, operators, report, results, scan
 from robocache_bench.operators.voxelize import cases, cpp, oracle
-from robocache_bench.operators.voxelize.cases import DOWNSAMPLE, ONE_VOXEL, SCAN, SPARSE, UNIFORM, Case, Shape
+from robocache_bench.operators.voxelize.cases import DOWNSAMPLE, ONE_VOXEL, SPARSE, UNIFORM, Case, Shape
 from robocache_bench.operators.voxelize.inputs import Inputs
 from robocache_bench.operators.voxelize.needs import bytes_moved
-from robocache_bench.peers import Bound, Peer
+from robocache_bench.results import SCAN
 
 VOXELIZE = operators.every()["voxelize"]
 DENSE = ("count", "occupancy", "occupancy_bits", "mean", "max")
@@ -57,12 +58,93 @@ def test_bytes_of_a_call() -> None:
     assert bytes_moved(Case("cpu", scan, DOWNSAMPLE), 1000) == 5000 * 12 + 1000 * (12 + 4)
 
 
-def test_without_a_scan_its_cases_are_missing(tmp_path: Path) -> None:
-    np.ones((4, 4), "<f4").tofile(tmp_path / "scan.bin")
+def test_without_a_scan_its_cases_are_missing() -> None:
     for device in ("cpu", "cuda"):
-        without, with_scan = VOXELIZE.cases(device, None), VOXELIZE.cases(device, tmp_path / "scan.bin")
+        without, with_scan = VOXELIZE.cases(device, None), VOXELIZE.cases(device, scan_of(np.random.default_rng()))
         assert {c.name for c in without} == {c.name for c in with_scan if c.cloud != SCAN}
         assert any(c.cloud == SCAN for c in with_scan)
+
+
+def test_a_quick_run_has_no_result_of_64_mb() -> None:
+    for device in ("cpu", "cuda"):
+        made = VOXELIZE.cases(device, None)
+        quick = operators.selected(made, [], quick=True)
+        assert {c for c in made if bytes_moved(c, 0) - c.shape.points * 4 * (3 + c.shape.columns) >= 64e6}.isdisjoint(
+            quick
+        )
+        assert all(c.out_bytes < 64e6 for c in quick)
+    names = {c.name for c in quick}
+    assert f"cuda voxelize 64x65536->128^3 occupancy_bits, {UNIFORM}" in names  # 17 MB, of 134 million voxels
+    assert f"cuda voxelize 1Mx16->200^3 {SPARSE}, {UNIFORM}" not in names  # 64 MB, where every point has its own
+
+
+# --- Scans ------------------------------------------------------------------------------------------------------------
+
+
+def pcd_of(points: np.ndarray, path: Path) -> Path:
+    """The points as a PCD of their own type."""
+    size, fields = points.dtype.itemsize, "FIELDS x y z\nTYPE F F F\nCOUNT 1 1 1"
+    head = f"VERSION 0.7\n{fields}\nSIZE {size} {size} {size}\nWIDTH {len(points)}\nHEIGHT 1\n"
+    path.write_bytes(f"{head}POINTS {len(points)}\nDATA binary\n".encode() + points.tobytes())
+    return path
+
+
+def test_a_scan_far_away_keeps_its_shape(tmp_path: Path) -> None:
+    random = np.random.default_rng()
+    near = random.uniform(0, 30, (1000, 3))
+    near[0] = 0
+    far = np.concatenate([near + np.array([5e5, 5.4e6, 300]), np.full((3, 3), np.nan)])
+    path = pcd_of(far, tmp_path / "far.pcd")
+    found = scan.read(path)
+    assert found.name == "far.pcd"
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    assert found.points.dtype == np.float32
+    np.testing.assert_allclose(found.points, near, atol=1e-5)  # float32 holds 5.4e6 to half a metre
+
+
+@pytest.mark.parametrize(
+    ("points", "want"),
+    [
+        (None, "a.pcd"),
+        (np.full((5, 3), np.nan, np.float32), "a.pcd has no finite point among 5, expected at least two places"),
+        (np.full((5, 3), 7.5), "a.pcd has all of its 5 points in one place, expected at least two places"),
+        (np.array([[0, 0, 0], [1e300, 0, 0]]), "a.pcd extends over 1e+300 m, expected less than float32 holds"),
+    ],
+)
+def test_a_bad_scan_is_refused_before_anything_is_measured(
+    points: np.ndarray | None, want: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.pcd"
+    if points is None:
+        path.write_text("no cloud at all\n")
+    else:
+        pcd_of(points, path)
+    output = tmp_path / "x.json"
+    assert cli.main(["run", "--device=cpu", "--operator=voxelize", f"--points={path}", "-o", str(output)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("robocache-bench: run: ")
+    assert want in said.err
+    assert not output.exists()
+
+
+def test_rows_of_different_scans_are_not_compared(tiny: Path) -> None:
+    found = results.load(tiny)
+    digest = found["options"]["points_sha256"]
+    assert f"; scan scan.bin (sha256 {digest}); commit" in report.machine_line(found)
+    other = copy.deepcopy(found)
+    other["options"]["points_sha256"] = "0" * 12
+    refusal = rf"scan: file is scan.bin \(sha256 000000000000\), expected scan.bin \(sha256 {digest}\)"
+    with pytest.raises(results.BadResults, match=refusal):
+        compare.compare(found, other, 9.0)
+    with pytest.raises(results.BadResults, match=refusal):
+        results.merged([found, other])
+    # Without rows of a scan, which file the options name says nothing.
+    other["rows"] = [row for row in other["rows"] if row["cloud"] != SCAN]
+    assert "scan.bin" not in report.machine_line(other)
+    assert compare.compare(found, other, 9.0).exit_code == 0
+    for runs in ([found, other], [other, found]):
+        assert results.scan_of(results.merged(runs)) == f"scan.bin (sha256 {digest})"
 
 
 # --- The oracle -------------------------------------------------------------------------------------------------------
@@ -131,6 +213,14 @@ def test_oracle_of_downsampling(reads: str) -> None:
     assert judge.error(reads, means + [[0, 0, 0.1]] * len(means)) > oracle.TOLERANCE
 
 
+def test_open3d_divides_by_the_voxel() -> None:
+    points = np.array([[0, 0, 0], [24.5, 0, 0]], np.float32)  # 49 * (1 / 49) is less than 1
+    x = Inputs(Case("cpu", Shape("two", 1, 2, 0, 0), DOWNSAMPLE, SCAN, points, 49.0), np.random.default_rng())
+    judge = oracle.Oracle(x)
+    assert judge.error(oracle.OWN_GRID, points.astype(np.float64)) == 0
+    assert judge.error(oracle.OWN_GRID, points.mean(axis=0, keepdims=True)) == float("inf")
+
+
 # --- A run ------------------------------------------------------------------------------------------------------------
 
 
@@ -184,111 +274,6 @@ def test_a_wrong_peer_is_not_timed(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "SKIPPED: cpu voxelize, scan: every peer: no scan is given" in said
     assert "numpy: WRONG RESULT: numpy is off by inf, expected at most 0.0" in said
     assert [row["peer"] for row in results.load(tmp_path / "x.json")["rows"]] == ["robocache"]
-
-
-# --- What is timed on CUDA, by the CPU --------------------------------------------------------------------------------
-
-
-def cuda_like(work: str, random: np.random.Generator) -> Inputs:
-    """Inputs of a small batch on the CPU, as torch tensors, with the output that the CUDA peers write."""
-    import torch
-
-    shape = Shape("tiny", 2, 900, 3, 16)
-    x = Inputs(Case("cpu", shape, work), random)
-    x.points = torch.from_numpy(x.points)
-    rows = shape.voxels // 8 if work == "occupancy_bits" else shape.voxels
-    size = (rows + 1,) if x.features is None else (rows + 1, shape.columns)
-    dtypes = {"count": torch.int32, "occupancy": torch.bool, "occupancy_bits": torch.uint8}
-    if x.features is not None:
-        x.features = torch.from_numpy(x.features)
-    x.out = torch.zeros(size, dtype=dtypes.get(work, torch.float32))
-    return x
-
-
-class EagerGraph:
-    """Stands for a CUDA graph of one call: `once` makes the call and puts what is new where the first one put it."""
-
-    def __init__(self, run: Any) -> None:
-        self._run = run
-        self.first = run()
-
-    def once(self) -> None:
-        result = self._run()
-        if self.first is not None:
-            self.first.copy_(result)
-
-
-@pytest.mark.parametrize("work", DENSE)
-@pytest.mark.parametrize("way", ["out given", "fresh"])
-def test_a_graph_that_leaves_its_output_unwritten_is_found(work: str, way: str) -> None:
-    torch = pytest.importorskip("torch")
-    from robocache_bench import run_cuda
-    from robocache_bench.operators.voxelize.peers import ours
-
-    case = Case("cpu", Shape("tiny", 1, 900, 3, 16), work)
-    x = Inputs(case, np.random.default_rng())
-    (peer,) = ours.peers(case)
-    bound = peer.bind(x)
-
-    def fresh() -> Any:
-        return torch.from_numpy(bound.runs["fresh"]())
-
-    x.out = torch.zeros_like(fresh())
-
-    def given() -> None:
-        x.out.copy_(fresh())
-
-    runs = {"fresh": fresh, "out given": given}
-    torch_bound = Bound({way: runs[way]}, lambda result: x.out if result is None else result)
-    graph = EagerGraph(runs[way])
-
-    def error() -> float:
-        replay = partial(run_cuda.replayed, torch_bound, graph)
-        limit = oracle.tolerance(case)
-        return run_cpu.checked(peer, torch_bound, replay, oracle.Oracle(x), x, limit, ", graph, cold,")
-
-    assert error() <= oracle.tolerance(case)
-    graph.once = lambda: None  # right answers of the capture are still where they were
-    with pytest.raises(run_cpu.WrongResult, match="robocache, graph, cold, is off by"):
-        error()
-
-
-@pytest.mark.filterwarnings("ignore:index_reduce:UserWarning")
-@pytest.mark.parametrize("work", DENSE)
-def test_torch_peers_write_what_they_are_given(work: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
-    from robocache_bench.operators.voxelize.peers import torch_cuda
-
-    x = cuda_like(work, np.random.default_rng())
-    judge, limit = oracle.Oracle(x), oracle.tolerance(x.case)
-    steps = {f.__name__: torch_cuda._step(x.case.shape, f) for f in (*torch_cuda.HOW[work], torch_cuda.sum_bits)}
-    if work != "occupancy_bits":
-        del steps["sum_bits"]
-    for name, step in steps.items():
-        bound = torch_cuda.Calls(work, {name: step}).bind(x)
-        run = bound.runs["out given"]
-        assert run_cpu.checked(Peer(name, "points", torch_cuda.Calls), bound, run, judge, x, limit) <= limit
-        x.poison()
-        assert judge.error("points", bound.read(None)) > limit
-
-    class Stopwatch:
-        """Each way is faster than the one before."""
-
-        us_of_next = 100.0
-
-        def __init__(self, runs: Any) -> None:
-            Stopwatch.us_of_next -= 1
-            self.us = lambda us=Stopwatch.us_of_next: us
-
-    monkeypatch.setattr(torch_cuda, "Replay", Stopwatch)
-    calls = torch_cuda.Calls(work, steps)
-    assert calls.tune([calls.bind(x)]) == f"{list(steps)[-1]}, of {', '.join(steps)}"
-    assert calls._step is list(steps.values())[-1]
-    monkeypatch.setattr("torch.compile", lambda f, dynamic: f)
-    eager, compiled = torch_cuda.peers(Case("cuda", x.case.shape, work))
-    assert eager.tune is not None
-    assert compiled.tune is not None
-    assert set(torch_cuda._compiled(x.case.shape, work)) == set(steps)
 
 
 # --- Bars on CUDA, and the C++ results --------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robocache_bench.operators import POISON
-from robocache_bench.operators.voxelize.cases import COUNTS, ONE_VOXEL, SCAN, Case
+from robocache_bench.operators.voxelize.cases import COUNTS, ONE_VOXEL, Case
+from robocache_bench.results import SCAN
 
 Array = npt.NDArray[Any]
 WITHIN = 0.999  # of the grid: no point is so near to a face that its rounding matters
