@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from reference import voxelize_oracle as naive
 from robocache_bench import bars, cli, compare, operators, report, results, scan
+from robocache_bench.operators.voxelize import bars as voxelize_bars
 from robocache_bench.operators.voxelize import cases, cpp, oracle
 from robocache_bench.operators.voxelize.cases import DOWNSAMPLE, ONE_VOXEL, SPARSE, UNIFORM, Case, Shape
 from robocache_bench.operators.voxelize.inputs import Inputs
@@ -247,7 +248,10 @@ def test_run_measures_every_cloud(tiny: Path) -> None:
             assert {"robocache", "numpy"} <= set(peers)
             assert all(row["bytes"] > 0 and row["times"]["fresh"]["median_us"] > 0 for row in peers.values())
     ours = results.of_case(found["rows"], f"cpu voxelize tiny mean, {UNIFORM}")["robocache"]
-    assert ">= 10x faster than numpy" in {bar["asked"] for bar in ours["bars"]}
+    assert ">= 10x faster than numpy's add.at of rows" in {bar["asked"] for bar in ours["bars"]}
+    for work in ("mean", "max"):
+        assert "numpy, flat" in results.of_case(found["rows"], f"cpu voxelize tiny {work}, {UNIFORM}")
+    assert not [s for s in found["skipped"] if "WRONG" in s["why"]]
     assert sum(row["work"] == DOWNSAMPLE and row["peer"] == "robocache" for row in found["rows"]) == 3
 
 
@@ -279,10 +283,21 @@ def test_a_wrong_peer_is_not_timed(tmp_path: Path, capsys: pytest.CaptureFixture
 # --- Bars on CUDA, and the C++ results --------------------------------------------------------------------------------
 
 
-def cuda_row(peer: str, us: float, work: str, cloud: str = UNIFORM, time: str = bars.COLD) -> dict[str, Any]:
-    case = next(c for c in cases.cuda_cases(scan_of(np.random.default_rng())) if (c.work, c.cloud) == (work, cloud))
+def cuda_row(
+    peer: str, us: float, work: str, cloud: str = UNIFORM, time: str = bars.COLD, shape: str = ""
+) -> dict[str, Any]:
+    made = cases.cuda_cases(scan_of(np.random.default_rng()))
+    case = next(c for c in made if (c.work, c.cloud) == (work, cloud) and shape in c.name)
     times = {time: {"median_us": us, "p10_us": us, "p90_us": us}}
     row = {"operator": "voxelize", "case": case.name, "device": "cuda", "peer": peer, "bytes": 8_000_000}
+    return row | case.facts | {"times": times, "bars": []}
+
+
+def cpu_row(peer: str, us: float, work: str, shape: str = "") -> dict[str, Any]:
+    made = cases.cpu_cases(scan_of(np.random.default_rng()))
+    case = next(c for c in made if c.work == work and shape in c.name and c.asked)
+    times = {"fresh": {"median_us": us, "p10_us": us, "p90_us": us, "rounds_us": [us, us]}}
+    row = {"operator": "voxelize", "case": case.name, "device": "cpu", "peer": peer, "bytes": 8_000_000}
     return row | case.facts | {"times": times, "bars": []}
 
 
@@ -307,6 +322,54 @@ def test_cuda_bars() -> None:
     # What waits for the device has no device time.
     waits = cuda_row("robocache", 300, SPARSE, time="stream")
     assert judged(waits, cuda_row("robocache", 400, SPARSE, SCAN, time="stream")) == {even: True}
+
+
+def test_what_is_asked() -> None:
+    """The numbers of the project's bars."""
+    made = [c for device in ("cpu", "cuda") for c in VOXELIZE.cases(device, scan_of(np.random.default_rng()))]
+    assert {(c.device, c.shape.name, c.work): c.asked for c in made if c.asked} == {
+        ("cuda", "500K->128^3", "count"): {"us": 8.5},
+        ("cuda", "500K->128^3", "occupancy"): {"us": 8.5},
+        ("cuda", "500K->128^3", "occupancy_bits"): {"us": 7.0},
+        ("cuda", "64x65536->128^3", "count"): {"us": 200},
+        ("cuda", "64x65536->128^3", "occupancy_bits"): {"us": 45},
+        ("cuda", "1Mx16->200^3", "mean"): {"us": 240},
+        ("cuda", "1Mx16->200^3", "max"): {"us": 240},
+        ("cuda", "1Mx16->200^3", SPARSE): {"us": 110},
+        ("cpu", "1Mx4->128^3", "mean"): {"torch eager": 3, "numpy": 10},
+        ("cpu", "500->5 cm", DOWNSAMPLE): {"Open3D": 3},
+        ("cpu", "500->20 cm", DOWNSAMPLE): {"Open3D": 3},
+        ("cpu", "500->50 cm", DOWNSAMPLE): {"Open3D": 3},
+    }
+    assert {c.cloud for c in made if c.asked} == {UNIFORM, SCAN}
+    assert voxelize_bars.NO_CLIFF == 3
+
+
+@pytest.mark.parametrize(("factor", "holds"), [(0, (False, True)), (0.99, (False, True)), (1.01, (True, False))])
+def test_bars_hold_on_the_right_side(factor: float, holds: tuple[bool, bool]) -> None:
+    """Limits just above and below what is measured, on either device: the peers' ratio, then our times."""
+    for peer, work, limit in (("torch eager", "mean", 3), ("numpy", "mean", 10), ("Open3D", DOWNSAMPLE, 3)):
+        found = judged(cpu_row("robocache", 100, work), cpu_row(peer, 100 * limit * factor, work))
+        assert list(found.values()) == [holds[0]], peer
+    for case in cases.cuda_cases(None):
+        if case.cloud != UNIFORM or case.work == SPARSE:
+            continue
+        row = cuda_row("robocache", case.asked["us"] * factor, case.work, shape=case.shape.name)
+        assert list(judged(row).values()) == [holds[1]], case.name
+    even = cuda_row("robocache", 1, "count")
+    cliff = cuda_row("robocache", 3 * factor, "count", ONE_VOXEL)
+    assert judged(even, cliff)["robocache: <= 3x points spread evenly"] is holds[1]
+
+
+@pytest.mark.parametrize(("factor", "holds"), [(0, True), (1e9, False)])
+def test_a_limit_of_nothing_and_one_out_of_reach(factor: float, holds: bool) -> None:
+    """What is at least zero times faster holds, a milliard times does not; for times it is the other way round."""
+    ours, theirs = cpu_row("robocache", 10, "mean"), cpu_row("numpy", 200, "mean")
+    ours["asked"] = {who: limit * factor for who, limit in ours["asked"].items()}
+    assert list(judged(ours, theirs).values()) == [holds]
+    on_cuda = cuda_row("robocache", 9, "count")
+    on_cuda["asked"] = {"us": 8.5 * factor}
+    assert list(judged(on_cuda).values()) == [not holds]
 
 
 PRINTED = """seed 5
