@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import robocache as rc
@@ -15,7 +16,7 @@ import robocache as rc
 from robocache_bench import bars, machine, operators, report, scan
 from robocache_bench.operators import Case, Operator
 from robocache_bench.power import METHOD, Meter, NoMeter
-from robocache_bench.results import FORMAT, Log, Results, Row, save
+from robocache_bench.results import FORMAT, OURS, Log, Results, Row, save
 
 Work = list[tuple[Operator, list[Case]]]
 
@@ -69,7 +70,7 @@ class Session:
     def cuda(self, work: Work) -> None:
         from robocache_bench import run_cuda
 
-        meter = self._meter() if self.options.power else None
+        meter = self._meter(work) if self.options.power else None
         self.results["copy"]["cuda"] = run_cuda.roofs()
         self._measure("cuda", work, partial(run_cuda.measure, meter=meter))
 
@@ -80,11 +81,21 @@ class Session:
             for case in cases:
                 self.keep(measure(op, case, modules, self.random, self.rounds(device), self.log))
             if self.options.cpp is not None:
-                names = {case.name for case in cases}
-                rows = op.cpp_rows(self.options.cpp, device, self.seed, self.log)
-                self.keep([row for row in rows if row["case"] in names])
+                self._cpp(op, device, {case.name for case in cases}, self.options.cpp)
 
-    def _meter(self) -> Meter | None:
+    def _cpp(self, op: Operator, device: str, names: set[str], folder: Path) -> None:
+        """The rows of the C++ benchmarks; a table of theirs that does not hold is a failure of ours."""
+        try:
+            rows = op.cpp_rows(folder, device, self.seed, self.log)
+        except ValueError as error:
+            self.log.fail(f"{device} {op.name} C++", OURS, str(error))
+            return
+        self.keep([row for row in rows if row["case"] in names])
+
+    def _meter(self, work: Work) -> Meter | None:
+        if not any(case.takes_power for _, cases in work for case in cases):
+            self.log.skip("cuda", "energy", "--power measures nothing: none of the chosen cases is one that it is for")
+            return None
         import torch
 
         torch.cuda.synchronize()  # makes the context

@@ -1,18 +1,16 @@
-"""The benchmark suite's voxelize: what it draws, counts, refuses and judges, and a tiny run beside the peers."""
+"""The benchmark suite's voxelize: what it draws, counts and refuses, and a tiny run beside the peers."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from reference import voxelize_oracle as naive
-from robocache_bench import bars, cli, compare, operators, report, results, scan
-from robocache_bench.operators.voxelize import bars as voxelize_bars
-from robocache_bench.operators.voxelize import cases, cpp, oracle
+from robocache_bench import cli, compare, operators, report, results, scan
+from robocache_bench.operators.voxelize import cases, oracle
 from robocache_bench.operators.voxelize.cases import DOWNSAMPLE, ONE_VOXEL, SPARSE, UNIFORM, Case, Shape
 from robocache_bench.operators.voxelize.inputs import Inputs
 from robocache_bench.operators.voxelize.needs import bytes_moved
@@ -278,122 +276,3 @@ def test_a_wrong_peer_is_not_timed(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "SKIPPED: cpu voxelize, scan: every peer: no scan is given" in said
     assert "numpy: WRONG RESULT: numpy is off by inf, expected at most 0.0" in said
     assert [row["peer"] for row in results.load(tmp_path / "x.json")["rows"]] == ["robocache"]
-
-
-# --- Bars on CUDA, and the C++ results --------------------------------------------------------------------------------
-
-
-def cuda_row(
-    peer: str, us: float, work: str, cloud: str = UNIFORM, time: str = bars.COLD, shape: str = ""
-) -> dict[str, Any]:
-    made = cases.cuda_cases(scan_of(np.random.default_rng()))
-    case = next(c for c in made if (c.work, c.cloud) == (work, cloud) and shape in c.name)
-    times = {time: {"median_us": us, "p10_us": us, "p90_us": us}}
-    row = {"operator": "voxelize", "case": case.name, "device": "cuda", "peer": peer, "bytes": 8_000_000}
-    return row | case.facts | {"times": times, "bars": []}
-
-
-def cpu_row(peer: str, us: float, work: str, shape: str = "") -> dict[str, Any]:
-    made = cases.cpu_cases(scan_of(np.random.default_rng()))
-    case = next(c for c in made if c.work == work and shape in c.name and c.asked)
-    times = {"fresh": {"median_us": us, "p10_us": us, "p90_us": us, "rounds_us": [us, us]}}
-    row = {"operator": "voxelize", "case": case.name, "device": "cpu", "peer": peer, "bytes": 8_000_000}
-    return row | case.facts | {"times": times, "bars": []}
-
-
-def judged(*rows: dict[str, Any]) -> dict[str, bool]:
-    found = {"rows": list(rows), "copy": {"cuda": {"bytes_per_s": 4e12}}}
-    bars.judge(found)
-    return {bar["asked"]: bar["holds"] for row in rows for bar in row["bars"]}
-
-
-def test_cuda_bars() -> None:
-    ours = cuda_row("robocache", 9, "count")
-    assert judged(ours) == {"robocache: <= 8.5 us": False}
-    # The C++ call does what the peers do: where it is there, it is the one.
-    both = judged(ours, cuda_row("robocache, C++", 8, "count"), cuda_row("torch eager", 1, "count"))
-    assert both == {"robocache, C++: <= 8.5 us": True}
-    cliff = judged(ours, cuda_row("robocache", 28, "count", ONE_VOXEL), cuda_row("robocache", 26, "count", SCAN))
-    even = "robocache: <= 3x points spread evenly"
-    assert cliff == {"robocache: <= 8.5 us": False, even: True}
-    assert judged(cuda_row("robocache", 28, "count", ONE_VOXEL)) == {}
-    one_voxel = cuda_row("robocache", 28, "count", ONE_VOXEL)
-    assert judged(ours, one_voxel)[even] is False
-    # What waits for the device has no device time.
-    waits = cuda_row("robocache", 300, SPARSE, time="stream")
-    assert judged(waits, cuda_row("robocache", 400, SPARSE, SCAN, time="stream")) == {even: True}
-
-
-def test_what_is_asked() -> None:
-    """The numbers of the project's bars."""
-    made = [c for device in ("cpu", "cuda") for c in VOXELIZE.cases(device, scan_of(np.random.default_rng()))]
-    assert {(c.device, c.shape.name, c.work): c.asked for c in made if c.asked} == {
-        ("cuda", "500K->128^3", "count"): {"us": 8.5},
-        ("cuda", "500K->128^3", "occupancy"): {"us": 8.5},
-        ("cuda", "500K->128^3", "occupancy_bits"): {"us": 7.0},
-        ("cuda", "64x65536->128^3", "count"): {"us": 200},
-        ("cuda", "64x65536->128^3", "occupancy_bits"): {"us": 45},
-        ("cuda", "1Mx16->200^3", "mean"): {"us": 240},
-        ("cuda", "1Mx16->200^3", "max"): {"us": 240},
-        ("cuda", "1Mx16->200^3", SPARSE): {"us": 110},
-        ("cpu", "1Mx4->128^3", "mean"): {"torch eager": 3, "numpy": 10},
-        ("cpu", "500->5 cm", DOWNSAMPLE): {"Open3D": 3},
-        ("cpu", "500->20 cm", DOWNSAMPLE): {"Open3D": 3},
-        ("cpu", "500->50 cm", DOWNSAMPLE): {"Open3D": 3},
-    }
-    assert {c.cloud for c in made if c.asked} == {UNIFORM, SCAN}
-    assert voxelize_bars.NO_CLIFF == 3
-
-
-@pytest.mark.parametrize(("factor", "holds"), [(0, (False, True)), (0.99, (False, True)), (1.01, (True, False))])
-def test_bars_hold_on_the_right_side(factor: float, holds: tuple[bool, bool]) -> None:
-    """Limits just above and below what is measured, on either device: the peers' ratio, then our times."""
-    for peer, work, limit in (("torch eager", "mean", 3), ("numpy", "mean", 10), ("Open3D", DOWNSAMPLE, 3)):
-        found = judged(cpu_row("robocache", 100, work), cpu_row(peer, 100 * limit * factor, work))
-        assert list(found.values()) == [holds[0]], peer
-    for case in cases.cuda_cases(None):
-        if case.cloud != UNIFORM or case.work == SPARSE:
-            continue
-        row = cuda_row("robocache", case.asked["us"] * factor, case.work, shape=case.shape.name)
-        assert list(judged(row).values()) == [holds[1]], case.name
-    even = cuda_row("robocache", 1, "count")
-    cliff = cuda_row("robocache", 3 * factor, "count", ONE_VOXEL)
-    assert judged(even, cliff)["robocache: <= 3x points spread evenly"] is holds[1]
-
-
-@pytest.mark.parametrize(("factor", "holds"), [(0, True), (1e9, False)])
-def test_a_limit_of_nothing_and_one_out_of_reach(factor: float, holds: bool) -> None:
-    """What is at least zero times faster holds, a milliard times does not; for times it is the other way round."""
-    ours, theirs = cpu_row("robocache", 10, "mean"), cpu_row("numpy", 200, "mean")
-    ours["asked"] = {who: limit * factor for who, limit in ours["asked"].items()}
-    assert list(judged(ours, theirs).values()) == [holds]
-    on_cuda = cuda_row("robocache", 9, "count")
-    on_cuda["asked"] = {"us": 8.5 * factor}
-    assert list(judged(on_cuda).values()) == [not holds]
-
-
-PRINTED = """seed 5
-500K->128^3        count          even      asked    8.5 MORE     10.42    10.40 us  naive    10.06 (1.0x)  0 wrong
-1Mx16->200^3       mean, sparse   even      asked  110.0 MORE    175.36   175.49 us  940258 voxels
-1Mx16->200^3       sum grad       even                            58.03    58.13 us
-500K->128^3        occupancy_bits one voxel asked   21.0  met     15.75    15.76 us  naive   381.54 (24.2x)  0 wrong
-another shape      count          even      asked    8.5  met      1.00     1.00 us  naive    10.06 (1.0x)  0 wrong
-"""
-
-
-def test_cpp_results_join_the_cases() -> None:
-    found = {(row["case"], row["peer"]): row for row in cpp.rows(PRINTED.replace("another shape", "2K->8^3"))}
-    assert set(found) == {
-        (f"cuda voxelize 500K->128^3 count, {UNIFORM}", "robocache, C++"),
-        (f"cuda voxelize 500K->128^3 count, {UNIFORM}", cpp.PLAIN),
-        (f"cuda voxelize 1Mx16->200^3 {SPARSE}, {UNIFORM}", "robocache, C++"),
-        (f"cuda voxelize 500K->128^3 occupancy_bits, {ONE_VOXEL}", "robocache, C++"),
-    }
-    row = found[f"cuda voxelize 500K->128^3 count, {UNIFORM}", "robocache, C++"]
-    assert row["times"][bars.COLD]["median_us"] == pytest.approx(10.41)
-    assert row["asked"] == {"us": 8.5}
-    assert {name for name, _ in found} <= {case.name for case in cases.cuda_cases(None)}
-    with pytest.raises(ValueError, match="line is 'another shape"):
-        cpp.rows(PRINTED)
-    with pytest.raises(ValueError, match="elements are wrong, expected none"):
-        cpp.rows(PRINTED.replace("  0 wrong", "  3 wrong"))
