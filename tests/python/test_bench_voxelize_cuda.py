@@ -10,13 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from robocache_bench import run_cpu, run_cuda  # noqa: E402
+from robocache_bench import operators, run_cpu, run_cuda  # noqa: E402
 from robocache_bench.operators.voxelize import oracle  # noqa: E402
 from robocache_bench.operators.voxelize.cases import Case, Shape  # noqa: E402
 from robocache_bench.operators.voxelize.inputs import Inputs  # noqa: E402
 from robocache_bench.operators.voxelize.peers import ours, torch_cuda  # noqa: E402
 from robocache_bench.peers import Bound, Peer  # noqa: E402
+from robocache_bench.results import Log  # noqa: E402
 
+VOXELIZE = operators.every()["voxelize"]
 DENSE = ("count", "occupancy", "occupancy_bits", "mean", "max")
 
 
@@ -76,6 +78,27 @@ def test_a_graph_that_leaves_its_output_unwritten_is_found(work: str, way: str) 
     graph.once = lambda: None  # right answers of the capture are still where they were
     with pytest.raises(run_cpu.WrongResult, match="robocache, graph, cold, is off by"):
         error()
+
+
+def test_a_peer_whose_graph_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("cpu", Shape("tiny", 1, 900, 3, 16), "mean")
+    x = Inputs(case, np.random.default_rng())
+    (numpy_peer,) = ours.peers(case)
+
+    def bind(x: Inputs) -> Bound:
+        run = numpy_peer.bind(x).runs["fresh"]
+        return Bound({"fresh": lambda: torch.from_numpy(run())}, lambda result: result)
+
+    peer, log = Peer("robocache", "points", bind), Log()
+    action = partial(run_cuda._prepared, VOXELIZE, case, peer, [x, x], oracle.Oracle(x))
+    monkeypatch.setattr(run_cuda, "Replay", lambda runs: EagerGraph(runs[0]))
+    found = run_cpu.attempted(case, peer, log, action)
+    assert found is not None
+    assert 0 < found[1]["error"] <= oracle.TOLERANCE
+    assert set(found[2]) == {"graph, cold", "graph, warm"}
+    monkeypatch.setattr(EagerGraph, "once", lambda self: None)
+    assert run_cpu.attempted(case, peer, log, action) is None
+    assert "WRONG RESULT: robocache, graph, cold, is off by" in log.skipped[0]["why"]
 
 
 @pytest.mark.filterwarnings("ignore:index_reduce:UserWarning")
