@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robocache_bench import compare, operators, report
 from robocache_bench.results import BadResults, load
+from robocache_bench.scan import BadScan
 
 
 def _percentage(text: str) -> float:
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "--peer", action="append", default=[], choices=names, help="only these; 'ours' is enough to compare"
     )
     run.add_argument("--points", type=_file, metavar="FILE", help="a real scan (rc.read_points), for voxelize")
-    run.add_argument("--quick", action="store_true", help="fewer rounds, and no case of 64 MB and more")
+    run.add_argument("--quick", action="store_true", help="fewer rounds, and no case with a result of 64 MB and more")
     run.add_argument("--rounds", type=int, help="default: 30 on the CPU, 20 on CUDA")
     run.add_argument("--power", action="store_true", help="energy of a call, too (CUDA, through NVML)")
     run.add_argument("--cpp", type=Path, metavar="FOLDER", help="run the C++ benchmarks in it, too")
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "report":
             return report.main([load(path) for path in options.results], options.output, options.markdown)
         found = compare.compare(load(options.before), load(options.after), options.max_regression)
-    except (BadResults, report.BadDocument) as error:
+    except (BadResults, BadScan, report.BadDocument) as error:
         print(f"robocache-bench: {error}", file=sys.stderr)
         return 2
     print(compare.text(found, options.max_regression))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from robocache_bench.results import BadResults, Results, Row, check_one_machine, is_ours
+from robocache_bench.results import BadResults, Results, Row, check_one_machine, check_one_scan, is_ours
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ def compare(a: Results, b: Results, max_regression: float) -> Comparison:
     Raises
     ------
     BadResults
-        The results are of two machines, or share no row of ours.
+        The results are of two machines or two scans, or share no row of ours.
     """
     check_one_machine(a, b)
+    check_one_scan(a, b)
     lines = _lines(a, b, ours=True)
     if not lines:
         raise BadResults("compare: the results have no time of ours in common, expected at least one")

@@ -32,7 +32,10 @@ def _no_collection() -> Iterator[None]:
 
 
 class Replay:
-    """A CUDA graph of calls that walk through `runs`, until there are at least `LAUNCHES` or enough for `LONG_MS`."""
+    """A CUDA graph of calls that walk through `runs`, until there are at least `LAUNCHES` or enough for `LONG_MS`.
+
+    `first` is what the last call of `runs[0]` returned: new arrays among it are the graph's, written by each replay.
+    """
 
     def __init__(self, runs: Sequence[Run], launches: int = LAUNCHES) -> None:
         self._stream = torch.cuda.Stream()
@@ -49,13 +52,21 @@ class Replay:
         rounds = math.ceil(_count(self._begin.elapsed_time(self._end), launches) / len(runs))
         self.calls = rounds * len(runs)
         self._graph = torch.cuda.CUDAGraph()
+        self.first: object = None
         with torch.cuda.stream(self._stream), _no_collection():
             # Other threads (of JAX, of the compiler) may go on with what a capture must not see.
             self._graph.capture_begin(capture_error_mode="thread_local")
             for _ in range(rounds):
-                for run in runs:
+                self.first = runs[0]()
+                for run in runs[1:]:
                     run()
             self._graph.capture_end()
+
+    def once(self) -> None:
+        """Replays it behind all that was queued, and waits."""
+        torch.cuda.synchronize()
+        self._graph.replay()
+        torch.cuda.synchronize()
 
     def us(self) -> float:
         """Microseconds of device time of one call."""

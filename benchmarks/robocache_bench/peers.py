@@ -14,6 +14,8 @@ from typing import Any
 from robocache_bench.results import Log
 from robocache_bench.timing import Run
 
+OWN = ("robocache", "robocache_bench")
+
 
 @dataclass
 class Bound:
@@ -45,13 +47,23 @@ class NoPeer(Exception):  # noqa: N818 - not an error: a line in the report
 
 
 def contestants(package: str, case: Any, modules: Sequence[str], log: Log) -> list[Peer]:
-    """The peers of a case from modules in `package`; the log says why another one is not there."""
+    """The peers of a case from modules in `package`; the log says why another one is not there.
+
+    Raises
+    ------
+    ImportError
+        A module of ours is missing or cannot be imported. One of another library is a reason not to take part.
+    """
     found: list[Peer] = []
     for name in modules:
         try:
             found += importlib.import_module(f"{package}.{name}").peers(case)
-        except ModuleNotFoundError as error:
-            log.skip(case.name, name, f"{error.name} is not installed")
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] in OWN:
+                raise
+            missing = isinstance(error, ModuleNotFoundError)
+            why = f"{error.name} is not installed" if missing else " ".join(str(error).split())
+            log.skip(case.name, name, why)
         except NoPeer as why:
             log.skip(case.name, name, str(why))
     return found

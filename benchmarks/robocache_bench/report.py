@@ -6,7 +6,7 @@ import html
 from pathlib import Path
 
 from robocache_bench.plots import plots
-from robocache_bench.results import Results, Row, merged, of_operator, share_of_copy
+from robocache_bench.results import Results, Row, merged, of_operator, scan_of, share_of_copy
 from robocache_bench.tables import Table, tables, us
 
 BUSY = 0.25  # processes a processor that run beside a benchmark before its report says so
@@ -73,7 +73,8 @@ def machine_line(results: Results) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in m["libraries"].items())
     host = f"{m['processor']}, {m['threads']} threads, {m['isa']}{busy}"
     cuda = f"CUDA {m['nvcc'] or m.get('torch_cuda')}"
-    run = f"commit {m['commit']}; {m['date']}; seed {results['options']['seed']}"
+    scan = "" if (found := scan_of(results)) is None else f"scan {found}; "
+    run = f"{scan}commit {m['commit']}; {m['date']}; seed {results['options']['seed']}"
     return f"{gpus}; {host}; copy (read + write): {copies}; {libraries}; {cuda}; {run}"
 
 

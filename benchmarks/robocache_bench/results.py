@@ -20,9 +20,12 @@ from typing import Any
 
 FORMAT = "robocache-bench 1"
 OURS = "robocache"
+SCAN = "scan"  # the "cloud" of a row of real points: those of the file that the options name
 CPP = f"{OURS}, C++"
 TORCH_OP = f"{OURS}.torch"
 WITH_MARKS = f"{OURS}, also valid and age"
+
+SCAN_OPTIONS = ("points", "points_sha256")
 
 Row = dict[str, Any]
 Results = dict[str, Any]
@@ -108,7 +111,7 @@ def merged(runs: list[Results]) -> Results:
     Raises
     ------
     BadResults
-        The runs are of different machines.
+        The runs are of different machines, or have rows of different scans.
     """
     first = runs[0]
     out: Results = {
@@ -119,6 +122,9 @@ def merged(runs: list[Results]) -> Results:
     }
     for run in runs[1:]:
         check_one_machine(first, run)
+        check_one_scan(out, run)
+        if scan_of(run) is not None:
+            out["options"] = {**out["options"], **{key: run["options"].get(key) for key in SCAN_OPTIONS}}
         cases = {row["case"] for row in run["rows"]}
         out["rows"] = [row for row in out["rows"] if row["case"] not in cases] + run["rows"]
         out["copy"].update(run["copy"])
@@ -131,3 +137,18 @@ def check_one_machine(a: Results, b: Results) -> None:
     for what in ("processor", "cores", "gpus"):
         if a["machine"].get(what) != b["machine"].get(what):
             raise BadResults(f"machine: {what} is {b['machine'].get(what)!r}, expected {a['machine'].get(what)!r}")
+
+
+def scan_of(results: Results) -> str | None:
+    """The file of the points that rows of a scan have, and how its SHA-256 begins; None where there is no such row."""
+    if all(row.get("cloud") != SCAN for row in results["rows"]):
+        return None
+    name, digest = (results["options"].get(key) for key in SCAN_OPTIONS)
+    return f"{name} (sha256 {digest or 'not kept'})"
+
+
+def check_one_scan(a: Results, b: Results) -> None:
+    """Raises BadResults where rows of `a` and `b` that are called the same are of different points."""
+    before, after = scan_of(a), scan_of(b)
+    if before is not None and after is not None and before != after:
+        raise BadResults(f"scan: file is {after}, expected {before}; hint: --points with the same file in both runs")

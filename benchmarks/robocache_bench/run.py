@@ -8,14 +8,15 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import robocache as rc
 
-from robocache_bench import bars, machine, operators, report
+from robocache_bench import bars, machine, operators, report, scan
 from robocache_bench.operators import Case, Operator
 from robocache_bench.power import METHOD, Meter, NoMeter
-from robocache_bench.results import FORMAT, Log, Results, Row, save
+from robocache_bench.results import FORMAT, OURS, Log, Results, Row, save
 
 Work = list[tuple[Operator, list[Case]]]
 
@@ -28,6 +29,7 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.scan = None if options.points is None else scan.read(options.points)
         self.seed = time.time_ns() % 2**31 if options.seed is None else options.seed
         self.random = np.random.default_rng(self.seed)
         self.log = Log()
@@ -40,7 +42,8 @@ class Session:
                 "only": options.only,
                 "peer": options.peer,
                 "quick": options.quick,
-                "points": None if options.points is None else options.points.name,
+                "points": None if self.scan is None else self.scan.name,
+                "points_sha256": None if self.scan is None else self.scan.sha256,
             },
             "copy": {},
             "rows": [],
@@ -67,7 +70,7 @@ class Session:
     def cuda(self, work: Work) -> None:
         from robocache_bench import run_cuda
 
-        meter = self._meter() if self.options.power else None
+        meter = self._meter(work) if self.options.power else None
         self.results["copy"]["cuda"] = run_cuda.roofs()
         self._measure("cuda", work, partial(run_cuda.measure, meter=meter))
 
@@ -78,11 +81,21 @@ class Session:
             for case in cases:
                 self.keep(measure(op, case, modules, self.random, self.rounds(device), self.log))
             if self.options.cpp is not None:
-                names = {case.name for case in cases}
-                rows = op.cpp_rows(self.options.cpp, device, self.seed, self.log)
-                self.keep([row for row in rows if row["case"] in names])
+                self._cpp(op, device, {case.name for case in cases}, self.options.cpp)
 
-    def _meter(self) -> Meter | None:
+    def _cpp(self, op: Operator, device: str, names: set[str], folder: Path) -> None:
+        """The rows of the C++ benchmarks; a table of theirs that does not hold is a failure of ours."""
+        try:
+            rows = op.cpp_rows(folder, device, self.seed, self.log)
+        except ValueError as error:
+            self.log.fail(f"{device} {op.name} C++", OURS, str(error))
+            return
+        self.keep([row for row in rows if row["case"] in names])
+
+    def _meter(self, work: Work) -> Meter | None:
+        if not any(case.takes_power for _, cases in work for case in cases):
+            self.log.skip("cuda", "energy", "--power measures nothing: none of the chosen cases is one that it is for")
+            return None
         import torch
 
         torch.cuda.synchronize()  # makes the context
@@ -94,25 +107,25 @@ class Session:
         self.results["energy_method"] = METHOD
         return meter
 
-    def device(self, name: str) -> int:
-        """Measures the cases of a device; returns how many there were."""
+    def device(self, name: str) -> None:
+        """Measures the cases of a device."""
         work: Work = []
         for op in operators.every().values():
             if self.options.operator and op.name not in self.options.operator:
                 continue
-            cases = op.cases(name, self.options.points)
+            cases = op.cases(name, None if self.scan is None else self.scan.points)
             if chosen := operators.selected(cases, self.options.only, self.options.quick):
                 work.append((op, chosen))
-                if op.takes_scan and self.options.points is None:
+                if op.takes_scan and self.scan is None:
                     self.log.skip(f"{name} {op.name}, scan", "every peer", "no scan is given; hint: --points FILE")
         if not work:
-            return 0
-        why = self._why_not(name)
-        if why:
+            return
+        if why := self._why_not(name):
             self.log.skip(name, "every peer", why)
-            return 0
-        (self.cpu if name == "cpu" else self.cuda)(work)
-        return sum(len(cases) for _, cases in work)
+        elif name == "cpu":
+            self.cpu(work)
+        else:
+            self.cuda(work)
 
     @staticmethod
     def _why_not(device: str) -> str:
@@ -128,12 +141,14 @@ def main(options: argparse.Namespace) -> int:
     session = Session(options)
     print(f"seed {session.seed}, commit {session.results['machine']['commit']}", flush=True)
     devices = [options.device] if options.device else ["cpu", "cuda"]
-    measured = sum(session.device(name) for name in devices)
-    if not measured:
-        print("robocache-bench: run: nothing was measured, expected at least one case", file=sys.stderr)
-        return 2
-    print("\n" + report.text(report.by_operator([session.results])))
-    if session.log.failures:
-        print(f"robocache-bench: run: {session.log.failures} failures (seed {session.seed})", file=sys.stderr)
+    for name in devices:
+        session.device(name)
+    rows, failures = session.results["rows"], session.log.failures
+    if rows:
+        print("\n" + report.text(report.by_operator([session.results])))
+    else:
+        print("robocache-bench: run: nothing was measured, expected at least one row", file=sys.stderr)
+    if failures:
+        print(f"robocache-bench: run: {failures} failures (seed {session.seed})", file=sys.stderr)
         return 1
-    return 0
+    return 0 if rows else 2

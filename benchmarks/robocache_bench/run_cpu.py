@@ -22,18 +22,18 @@ class WrongResult(RuntimeError):  # noqa: N818 - named for what is wrong
     """A peer's answer is not the oracle's: its time would mean nothing."""
 
 
-def checked(peer: Peer, bound: Bound, run: Run, oracle: Oracle, x: Inputs, tolerance: float) -> float:
-    """The error of a call whose outputs were poisoned before.
+def checked(peer: Peer, bound: Bound, run: Run, oracle: Oracle, x: Inputs, tolerance: float, how: str = "") -> float:
+    """The error of a call; the outputs that it is given are poisoned before.
 
     Raises
     ------
     WrongResult
-        It is above the tolerance, or an output was not written.
+        It is above the tolerance, or an output that the call was given is not written.
     """
     x.poison()
     error = oracle.error(peer.reads, bound.read(run()))
     if not error <= tolerance:
-        raise WrongResult(f"{peer.name} is off by {error}, expected at most {tolerance}")
+        raise WrongResult(f"{peer.name}{how} is off by {error}, expected at most {tolerance}")
     return error
 
 

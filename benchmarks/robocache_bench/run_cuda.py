@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from robocache_bench.cuda_timing import Replay, calls_us
-from robocache_bench.operators import Case, Inputs, Operator, Oracle
+from robocache_bench.operators import POISON, Case, Inputs, Operator, Oracle
 from robocache_bench.peers import Bound, Peer, contestants
 from robocache_bench.power import Meter
 from robocache_bench.results import OURS, Log, Row
-from robocache_bench.run_cpu import attempted, entered
+from robocache_bench.run_cpu import attempted, checked, entered
 from robocache_bench.timing import Samples
 
 COPY_BYTES = 2 << 30
@@ -64,7 +64,7 @@ def measure(
 def _prepared(
     op: Operator, case: Case, peer: Peer, sets: list[Inputs], oracle: Oracle
 ) -> tuple[list[Bound], Row, dict[str, Replay]]:
-    """A peer on every set, tuned, then checked; its row; its graphs."""
+    """A peer on every set, tuned, then checked, the graphs that are timed too; its row; its graphs."""
     bounds = [peer.bind(x) for x in sets]
     tuned = None if peer.tune is None else peer.tune(bounds)
     bounds[0], row = entered(op, case, peer, sets[0], oracle)
@@ -73,7 +73,22 @@ def _prepared(
     if not peer.capturable:
         return bounds, row, {}
     runs = [b.runs[b.way] for b in bounds]
-    return bounds, row, {"graph, cold": Replay(runs), "graph, warm": Replay(runs[:1])}
+    graphs = {"graph, cold": Replay(runs), "graph, warm": Replay(runs[:1])}
+    for kind, graph in graphs.items():
+        run = partial(replayed, bounds[0], graph)
+        error = checked(peer, bounds[0], run, oracle, sets[0], op.tolerance(case), f", {kind},")
+        row["error"] = max(row["error"], error)
+    return bounds, row, graphs
+
+
+def replayed(bound: Bound, graph: Replay) -> object:
+    """What a graph's last call on the first inputs wrote in one replay, over poison wherever that call writes."""
+    answer = bound.read(graph.first)
+    for part in answer if isinstance(answer, (tuple, list)) else (answer,):
+        if part is not None:
+            part.view(torch.uint8).fill_(POISON)
+    graph.once()
+    return graph.first
 
 
 def _device_times(replays: dict[tuple[str, str], Replay], rounds: int) -> dict[tuple[str, str], Samples]:

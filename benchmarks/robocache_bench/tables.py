@@ -55,6 +55,9 @@ KINDS = (
 )
 
 
+RATIOS = "Ratios to a peer are medians over the rounds of the run; all else is of medians."
+
+
 def us(value: float) -> str:
     """Three significant digits."""
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
@@ -114,7 +117,7 @@ def _bars(results: Results) -> Table:
         for row in of_case(results["rows"], case).values():
             what = f"{row['device']} {label(row)}"
             cells += [[what, b["asked"], us(b["value"]), "yes" if b["holds"] else "NO"] for b in row["bars"]]
-    return Table("What is asked, and whether it holds", "Ratios are medians over the rounds of the run.", cells)
+    return Table("What is asked, and whether it holds", RATIOS, cells)
 
 
 def _energy(results: Results) -> Table:

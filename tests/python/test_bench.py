@@ -36,15 +36,42 @@ def test_poses_have_columns_in_sevens() -> None:
 
 
 def test_what_a_build_refuses_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    modules = ("ours", "numpy_interp", "no_such_module")
+    modules = ("ours", "numpy_interp")
     log = Log()
     case = Case("cpu", resampling(1, 4, 4, 4), "quintic")
     assert peers.contestants(ALIGN.peers_package, case, modules, log) == []
     why = {line["peer"]: line["why"] for line in log.skipped}
     assert "interp is 'quintic', expected" in why["ours"]
     assert why["numpy_interp"] == "numpy has no quintic"
-    assert "no_such_module is not installed" in why["no_such_module"]
-    assert capsys.readouterr().out.count("SKIPPED: cpu 1x4->4x4 quintic float32: ") == 3
+    assert capsys.readouterr().out.count("SKIPPED: cpu 1x4->4x4 quintic float32: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import no_such_library.part", "no_such_library is not installed"),
+        ("raise ImportError('====\\nlibcuda.so.1: no such file\\n====')", "==== libcuda.so.1: no such file ===="),
+        ("from robocache_bench import nothing", None),
+        ("import robocache.nothing", None),
+    ],
+)
+def test_a_library_may_be_missing_and_a_part_of_ours_may_not(
+    text: str, why: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"peers_{tmp_path.name}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "some.py").write_text(text.replace("\\n", "\\n"))
+    monkeypatch.syspath_prepend(tmp_path)
+    log = Log()
+    case = Case("cpu", resampling(1, 4, 4, 4))
+    if why is None:
+        with pytest.raises(ImportError, match="nothing"):
+            peers.contestants(name, case, ["some"], log)
+        with pytest.raises(ImportError, match="no_such_module"):
+            peers.contestants(ALIGN.peers_package, case, ["no_such_module"], log)
+        return
+    assert peers.contestants(name, case, ["some"], log) == []
+    assert log.skipped == [{"case": case.name, "peer": "some", "why": why}]
 
 
 # --- A run ------------------------------------------------------------------------------------------------------------
@@ -93,7 +120,20 @@ def test_run_keeps_everything(tiny: Path) -> None:
 def test_run_refuses_to_measure_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "--device", "cpu", "--only", "no such case", "-o", str(tmp_path / "x.json")]
     assert cli.main(arguments) == 2
-    assert "nothing was measured, expected at least one case" in capsys.readouterr().err
+    assert "nothing was measured, expected at least one row" in capsys.readouterr().err
+
+
+def test_cases_without_a_row_are_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quintic = Case("cpu", resampling(2, 20, 15, 4), "quintic")
+    monkeypatch.setattr("robocache_bench.operators.align.cases.cpu_cases", lambda: [quintic])
+    monkeypatch.setattr("robocache_bench.run_cpu.COPY_BYTES", 1 << 20)
+    path = tmp_path / "x.json"
+    options = ["--device=cpu", "--operator=align", "--rounds=1", "--peer=ours", "--peer=numpy_interp"]
+    assert cli.main(["run", *options, "-o", str(path)]) == 2
+    assert "nothing was measured, expected at least one row" in capsys.readouterr().err
+    assert len(results.load(path)["skipped"]) == 2
 
 
 def test_run_refuses_a_scan_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

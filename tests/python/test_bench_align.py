@@ -154,6 +154,30 @@ def test_cuda_bars() -> None:
     assert pair == {"<= 1.3x linear on the same shape": True}
 
 
+@pytest.mark.parametrize(("factor", "holds"), [(0.99, True), (1.01, False)])
+def test_cuda_bars_hold_on_the_right_side(factor: float, holds: bool) -> None:
+    """Times just below and above each limit; the copy moves 4 TB/s."""
+    triton = cuda_row("Triton", 10, 1_000)
+    assert judged(cuda_row("robocache", 8.5 * factor, 1_000), triton) == {"<= 0.85x Triton": holds}
+    fast = cuda_row("Triton", 6, 20_000_000)
+    assert list(judged(cuda_row("robocache", 6 * factor, 20_000_000), fast).values()) == [holds]
+    big = cuda_row("robocache", 72 / 4 / 0.85 * factor, 72_000_000)
+    assert judged(big) == {">= 85% of the copy bandwidth": holds}
+    stamps = cuda_row("robocache, f32 stamps", 10, 1_000)
+    assert judged(cuda_row("robocache", 11 * factor, 1_000), stamps) == {"<= 1.1x float32 stamps": holds}
+    curve = cuda_row("robocache", 13 * factor, 9_000_000, case="curve", interp="slerp")
+    assert judged(cuda_row("robocache", 10, 9_000_000), curve) == {"<= 1.3x linear on the same shape": holds}
+
+    def fused(peer: str, over_us: float) -> dict[str, Any]:
+        times = {name: {"median_us": us} for name, us in (("graph, cold", 5), ("stream", 5 + over_us))}
+        return cuda_row(peer, 5, 1_000, shape="fusion B=4", marks=True, times=times)
+
+    assert judged(fused("robocache", 10 * factor), fused("robocache.torch", 15 * factor)) == {
+        "Python call: <= 10 us over the kernel": holds,
+        "robocache.torch: <= 15 us over the kernel": holds,
+    }
+
+
 def test_cpp_results_join_the_cases() -> None:
     time = {"median_us": 2.0, "p10_us": 1.0, "p90_us": 3.0}
     entry = {"shape": "8x250->128x128", "mode": "resample", "device": time, "naive": time, "call": time, "bytes": 5}

@@ -1,18 +1,20 @@
-"""The benchmark suite's voxelize: what it draws, counts, refuses and judges, and a tiny run beside the peers."""
+"""The benchmark suite's voxelize: what it draws, counts and refuses, and a tiny run beside the peers."""
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from reference import voxelize_oracle as naive
-from robocache_bench import bars, cli, operators, results
-from robocache_bench.operators.voxelize import cases, cpp, oracle
-from robocache_bench.operators.voxelize.cases import DOWNSAMPLE, ONE_VOXEL, SCAN, SPARSE, UNIFORM, Case, Shape
+from robocache_bench import cli, compare, operators, report, results, scan
+from robocache_bench.operators.voxelize import cases, oracle
+from robocache_bench.operators.voxelize.cases import DOWNSAMPLE, ONE_VOXEL, SPARSE, UNIFORM, Case, Shape
 from robocache_bench.operators.voxelize.inputs import Inputs
 from robocache_bench.operators.voxelize.needs import bytes_moved
+from robocache_bench.results import SCAN
 
 VOXELIZE = operators.every()["voxelize"]
 DENSE = ("count", "occupancy", "occupancy_bits", "mean", "max")
@@ -55,12 +57,93 @@ def test_bytes_of_a_call() -> None:
     assert bytes_moved(Case("cpu", scan, DOWNSAMPLE), 1000) == 5000 * 12 + 1000 * (12 + 4)
 
 
-def test_without_a_scan_its_cases_are_missing(tmp_path: Path) -> None:
-    np.ones((4, 4), "<f4").tofile(tmp_path / "scan.bin")
+def test_without_a_scan_its_cases_are_missing() -> None:
     for device in ("cpu", "cuda"):
-        without, with_scan = VOXELIZE.cases(device, None), VOXELIZE.cases(device, tmp_path / "scan.bin")
+        without, with_scan = VOXELIZE.cases(device, None), VOXELIZE.cases(device, scan_of(np.random.default_rng()))
         assert {c.name for c in without} == {c.name for c in with_scan if c.cloud != SCAN}
         assert any(c.cloud == SCAN for c in with_scan)
+
+
+def test_a_quick_run_has_no_result_of_64_mb() -> None:
+    for device in ("cpu", "cuda"):
+        made = VOXELIZE.cases(device, None)
+        quick = operators.selected(made, [], quick=True)
+        assert {c for c in made if bytes_moved(c, 0) - c.shape.points * 4 * (3 + c.shape.columns) >= 64e6}.isdisjoint(
+            quick
+        )
+        assert all(c.out_bytes < 64e6 for c in quick)
+    names = {c.name for c in quick}
+    assert f"cuda voxelize 64x65536->128^3 occupancy_bits, {UNIFORM}" in names  # 17 MB, of 134 million voxels
+    assert f"cuda voxelize 1Mx16->200^3 {SPARSE}, {UNIFORM}" not in names  # 64 MB, where every point has its own
+
+
+# --- Scans ------------------------------------------------------------------------------------------------------------
+
+
+def pcd_of(points: np.ndarray, path: Path) -> Path:
+    """The points as a PCD of their own type."""
+    size, fields = points.dtype.itemsize, "FIELDS x y z\nTYPE F F F\nCOUNT 1 1 1"
+    head = f"VERSION 0.7\n{fields}\nSIZE {size} {size} {size}\nWIDTH {len(points)}\nHEIGHT 1\n"
+    path.write_bytes(f"{head}POINTS {len(points)}\nDATA binary\n".encode() + points.tobytes())
+    return path
+
+
+def test_a_scan_far_away_keeps_its_shape(tmp_path: Path) -> None:
+    random = np.random.default_rng()
+    near = random.uniform(0, 30, (1000, 3))
+    near[0] = 0
+    far = np.concatenate([near + np.array([5e5, 5.4e6, 300]), np.full((3, 3), np.nan)])
+    path = pcd_of(far, tmp_path / "far.pcd")
+    found = scan.read(path)
+    assert found.name == "far.pcd"
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    assert found.points.dtype == np.float32
+    np.testing.assert_allclose(found.points, near, atol=1e-5)  # float32 holds 5.4e6 to half a metre
+
+
+@pytest.mark.parametrize(
+    ("points", "want"),
+    [
+        (None, "a.pcd"),
+        (np.full((5, 3), np.nan, np.float32), "a.pcd has no finite point among 5, expected at least two places"),
+        (np.full((5, 3), 7.5), "a.pcd has all of its 5 points in one place, expected at least two places"),
+        (np.array([[0, 0, 0], [1e300, 0, 0]]), "a.pcd extends over 1e+300 m, expected less than float32 holds"),
+    ],
+)
+def test_a_bad_scan_is_refused_before_anything_is_measured(
+    points: np.ndarray | None, want: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.pcd"
+    if points is None:
+        path.write_text("no cloud at all\n")
+    else:
+        pcd_of(points, path)
+    output = tmp_path / "x.json"
+    assert cli.main(["run", "--device=cpu", "--operator=voxelize", f"--points={path}", "-o", str(output)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("robocache-bench: run: ")
+    assert want in said.err
+    assert not output.exists()
+
+
+def test_rows_of_different_scans_are_not_compared(tiny: Path) -> None:
+    found = results.load(tiny)
+    digest = found["options"]["points_sha256"]
+    assert f"; scan scan.bin (sha256 {digest}); commit" in report.machine_line(found)
+    other = copy.deepcopy(found)
+    other["options"]["points_sha256"] = "0" * 12
+    refusal = rf"scan: file is scan.bin \(sha256 000000000000\), expected scan.bin \(sha256 {digest}\)"
+    with pytest.raises(results.BadResults, match=refusal):
+        compare.compare(found, other, 9.0)
+    with pytest.raises(results.BadResults, match=refusal):
+        results.merged([found, other])
+    # Without rows of a scan, which file the options name says nothing.
+    other["rows"] = [row for row in other["rows"] if row["cloud"] != SCAN]
+    assert "scan.bin" not in report.machine_line(other)
+    assert compare.compare(found, other, 9.0).exit_code == 0
+    for runs in ([found, other], [other, found]):
+        assert results.scan_of(results.merged(runs)) == f"scan.bin (sha256 {digest})"
 
 
 # --- The oracle -------------------------------------------------------------------------------------------------------
@@ -129,6 +212,14 @@ def test_oracle_of_downsampling(reads: str) -> None:
     assert judge.error(reads, means + [[0, 0, 0.1]] * len(means)) > oracle.TOLERANCE
 
 
+def test_open3d_divides_by_the_voxel() -> None:
+    points = np.array([[0, 0, 0], [24.5, 0, 0]], np.float32)  # 49 * (1 / 49) is less than 1
+    x = Inputs(Case("cpu", Shape("two", 1, 2, 0, 0), DOWNSAMPLE, SCAN, points, 49.0), np.random.default_rng())
+    judge = oracle.Oracle(x)
+    assert judge.error(oracle.OWN_GRID, points.astype(np.float64)) == 0
+    assert judge.error(oracle.OWN_GRID, points.mean(axis=0, keepdims=True)) == float("inf")
+
+
 # --- A run ------------------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +246,10 @@ def test_run_measures_every_cloud(tiny: Path) -> None:
             assert {"robocache", "numpy"} <= set(peers)
             assert all(row["bytes"] > 0 and row["times"]["fresh"]["median_us"] > 0 for row in peers.values())
     ours = results.of_case(found["rows"], f"cpu voxelize tiny mean, {UNIFORM}")["robocache"]
-    assert ">= 10x faster than numpy" in {bar["asked"] for bar in ours["bars"]}
+    assert ">= 10x faster than numpy's add.at of rows" in {bar["asked"] for bar in ours["bars"]}
+    for work in ("mean", "max"):
+        assert "numpy, flat" in results.of_case(found["rows"], f"cpu voxelize tiny {work}, {UNIFORM}")
+    assert not [s for s in found["skipped"] if "WRONG" in s["why"]]
     assert sum(row["work"] == DOWNSAMPLE and row["peer"] == "robocache" for row in found["rows"]) == 3
 
 
@@ -182,63 +276,3 @@ def test_a_wrong_peer_is_not_timed(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "SKIPPED: cpu voxelize, scan: every peer: no scan is given" in said
     assert "numpy: WRONG RESULT: numpy is off by inf, expected at most 0.0" in said
     assert [row["peer"] for row in results.load(tmp_path / "x.json")["rows"]] == ["robocache"]
-
-
-# --- Bars on CUDA, and the C++ results --------------------------------------------------------------------------------
-
-
-def cuda_row(peer: str, us: float, work: str, cloud: str = UNIFORM, time: str = bars.COLD) -> dict[str, Any]:
-    case = next(c for c in cases.cuda_cases(scan_of(np.random.default_rng())) if (c.work, c.cloud) == (work, cloud))
-    times = {time: {"median_us": us, "p10_us": us, "p90_us": us}}
-    row = {"operator": "voxelize", "case": case.name, "device": "cuda", "peer": peer, "bytes": 8_000_000}
-    return row | case.facts | {"times": times, "bars": []}
-
-
-def judged(*rows: dict[str, Any]) -> dict[str, bool]:
-    found = {"rows": list(rows), "copy": {"cuda": {"bytes_per_s": 4e12}}}
-    bars.judge(found)
-    return {bar["asked"]: bar["holds"] for row in rows for bar in row["bars"]}
-
-
-def test_cuda_bars() -> None:
-    ours = cuda_row("robocache", 9, "count")
-    assert judged(ours) == {"robocache: <= 8.5 us": False}
-    # The C++ call does what the peers do: where it is there, it is the one.
-    both = judged(ours, cuda_row("robocache, C++", 8, "count"), cuda_row("torch eager", 1, "count"))
-    assert both == {"robocache, C++: <= 8.5 us": True}
-    cliff = judged(ours, cuda_row("robocache", 28, "count", ONE_VOXEL), cuda_row("robocache", 26, "count", SCAN))
-    even = "robocache: <= 3x points spread evenly"
-    assert cliff == {"robocache: <= 8.5 us": False, even: True}
-    assert judged(cuda_row("robocache", 28, "count", ONE_VOXEL)) == {}
-    one_voxel = cuda_row("robocache", 28, "count", ONE_VOXEL)
-    assert judged(ours, one_voxel)[even] is False
-    # What waits for the device has no device time.
-    waits = cuda_row("robocache", 300, SPARSE, time="stream")
-    assert judged(waits, cuda_row("robocache", 400, SPARSE, SCAN, time="stream")) == {even: True}
-
-
-PRINTED = """seed 5
-500K->128^3        count          even      asked    8.5 MORE     10.42    10.40 us  naive    10.06 (1.0x)  0 wrong
-1Mx16->200^3       mean, sparse   even      asked  110.0 MORE    175.36   175.49 us  940258 voxels
-1Mx16->200^3       sum grad       even                            58.03    58.13 us
-500K->128^3        occupancy_bits one voxel asked   21.0  met     15.75    15.76 us  naive   381.54 (24.2x)  0 wrong
-another shape      count          even      asked    8.5  met      1.00     1.00 us  naive    10.06 (1.0x)  0 wrong
-"""
-
-
-def test_cpp_results_join_the_cases() -> None:
-    found = {(row["case"], row["peer"]): row for row in cpp.rows(PRINTED.replace("another shape", "2K->8^3"))}
-    assert set(found) == {
-        (f"cuda voxelize 500K->128^3 count, {UNIFORM}", "robocache, C++"),
-        (f"cuda voxelize 500K->128^3 count, {UNIFORM}", cpp.PLAIN),
-        (f"cuda voxelize 1Mx16->200^3 {SPARSE}, {UNIFORM}", "robocache, C++"),
-        (f"cuda voxelize 500K->128^3 occupancy_bits, {ONE_VOXEL}", "robocache, C++"),
-    }
-    row = found[f"cuda voxelize 500K->128^3 count, {UNIFORM}", "robocache, C++"]
-    assert row["times"][bars.COLD]["median_us"] == pytest.approx(10.41)
-    assert row["asked"] == {"us": 8.5}
-    assert {name for name, _ in found} <= {case.name for case in cases.cuda_cases(None)}
-    with pytest.raises(ValueError, match="line is 'another shape"):
-        cpp.rows(PRINTED)
-    with pytest.raises(ValueError, match="elements are wrong, expected none"):
-        cpp.rows(PRINTED.replace("  0 wrong", "  3 wrong"))

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from robocache_bench.peers import Peer
 from robocache_bench.results import BadResults, Log, Results, Row
+
+QUICK_BYTES = 64e6  # of a result: a quick run has smaller ones alone
+POISON = 0x55  # each byte of an output before a call: no count, no bool, no value that is near another
 
 
 class Case(Protocol):
@@ -27,7 +31,7 @@ class Case(Protocol):
         """Begins with the device, and is no other case's."""
 
     @property
-    def elements(self) -> int:
+    def out_bytes(self) -> int:
         """Of the result, for what a quick run leaves out."""
 
     @property
@@ -64,8 +68,8 @@ class Operator(ABC):
         return f"{type(self).__module__}.peers"
 
     @abstractmethod
-    def cases(self, device: str, points: Path | None) -> list[Any]:
-        """What is measured on a device; `points` is the file of a scan, without which an operator has fewer."""
+    def cases(self, device: str, scan: npt.NDArray[Any] | None) -> list[Any]:
+        """What is measured on a device; `scan` has real points [N, 3], without which an operator has fewer."""
 
     @abstractmethod
     def inputs(self, case: Any, random: np.random.Generator) -> Inputs:
@@ -122,4 +126,4 @@ def of(row: Row) -> Operator:
 def selected(cases: list[Any], only: Sequence[str], quick: bool) -> list[Any]:
     """The cases whose name contains one of `only`; of a quick run, those with less than 64 MB of output."""
     chosen = [c for c in cases if not only or any(text in c.name for text in only)]
-    return [c for c in chosen if c.elements < 16_000_000] if quick else chosen
+    return [c for c in chosen if c.out_bytes < QUICK_BYTES] if quick else chosen

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from robocache_bench.operators import Operator
 from robocache_bench.operators.align import bars, cases, cpp
@@ -27,7 +28,7 @@ class Align(Operator):
         "cuda": ("ours", "ours_torch", "torch_eager_compile", "triton_align", "jax_jit", "cupy_fused"),
     }
 
-    def cases(self, device: str, points: Path | None) -> list[Case]:
+    def cases(self, device: str, scan: npt.NDArray[Any] | None) -> list[Case]:
         return cases.cpu_cases() if device == "cpu" else cases.cuda_cases()
 
     def inputs(self, case: Case, random: np.random.Generator) -> Inputs:

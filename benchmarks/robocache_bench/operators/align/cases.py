@@ -70,8 +70,8 @@ class Case:
         return f"{self.device} {self.shape.name} {self.interp} {self.dtype}{marks}"
 
     @property
-    def elements(self) -> int:
-        return self.shape.batch * self.shape.targets * self.shape.columns
+    def out_bytes(self) -> int:
+        return self.shape.batch * self.shape.targets * self.shape.columns * (4 if self.dtype == "float32" else 2)
 
     @property
     def takes_power(self) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import robocache as rc
+import numpy.typing as npt
 
 from robocache_bench.operators import Operator
 from robocache_bench.operators.voxelize import bars, cases, cpp
@@ -29,8 +29,7 @@ class Voxelize(Operator):
     }
     takes_scan = True
 
-    def cases(self, device: str, points: Path | None) -> list[Case]:
-        scan = None if points is None else cases.points_of(rc.read_points(points).points)
+    def cases(self, device: str, scan: npt.NDArray[Any] | None) -> list[Case]:
         return cases.cpu_cases(scan) if device == "cpu" else cases.cuda_cases(scan)
 
     def inputs(self, case: Case, random: np.random.Generator) -> Inputs:

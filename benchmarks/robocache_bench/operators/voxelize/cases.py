@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-UNIFORM, SCAN, ONE_VOXEL = "uniform", "scan", "one voxel"
+from robocache_bench.results import SCAN
+
+UNIFORM, ONE_VOXEL = "uniform", "one voxel"  # and SCAN
 VOXEL_M = 0.05  # where no scan says how large the grid is
 
 COUNTS = ("count", "occupancy", "occupancy_bits")
@@ -70,13 +71,14 @@ class Case:
         return self.work not in (SPARSE, DOWNSAMPLE)
 
     @property
-    def elements(self) -> int:
-        """Bits are counted as bytes of eight."""
+    def out_bytes(self) -> int:
+        """Of a dense result; of the room for one that has the occupied voxels alone."""
         if self.work == "occupancy_bits":
             return self.shape.voxels // 8
         if self.work in COUNTS:
-            return self.shape.voxels
-        return (self.shape.voxels if self.is_dense else self.shape.points) * max(1, self.shape.columns)
+            return self.shape.voxels * (4 if self.work == "count" else 1)
+        columns = 3 if self.work == DOWNSAMPLE else self.shape.columns
+        return 4 * columns * (self.shape.voxels if self.is_dense else self.shape.points)
 
     @property
     def takes_power(self) -> bool:
@@ -126,9 +128,3 @@ def cpu_cases(scan: npt.NDArray[Any] | None) -> list[Case]:
 
 def _clouds(scan: npt.NDArray[Any] | None) -> tuple[str, ...]:
     return (UNIFORM, ONE_VOXEL) if scan is None else (UNIFORM, SCAN, ONE_VOXEL)
-
-
-def points_of(scan: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """The finite points of a scan, [N, 3]."""
-    points = scan.reshape(-1, 3).astype(np.float32)
-    return np.ascontiguousarray(points[np.isfinite(points).all(axis=1)])

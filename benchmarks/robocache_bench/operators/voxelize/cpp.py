@@ -44,8 +44,10 @@ def rows(printed: str) -> list[Row]:
     Raises
     ------
     ValueError
-        A line is not understood, or elements differ from the plain kernel's: the times mean nothing.
+        A line is not understood or of no case here, a case has no line, or elements differ from the plain kernel's:
+        the times mean nothing.
     """
+    known = {(case.shape.name, case.work, case.cloud): case for case in cuda_cases(None)}
     out: list[Row] = []
     for line in printed.splitlines():
         if " asked " not in line:
@@ -55,19 +57,20 @@ def rows(printed: str) -> list[Row]:
             raise ValueError(f"bench_voxelize_cuda: line is {line!r}, expected shape, result, points, asked, times")
         if int(found["wrong"] or 0):
             raise ValueError(f"{line.strip()}: elements are wrong, expected none")
-        out += _rows_of(found)
+        work = SPARSE if found["work"] == "mean, sparse" else found["work"]
+        key = (found["shape"], work, UNIFORM if found["cloud"] == "even" else ONE_VOXEL)
+        if key not in known:
+            raise ValueError(f"bench_voxelize_cuda: line is {line!r}, expected one of a case that is left")
+        out += _rows_of(known.pop(key), found)
+    if known:
+        missing = "; ".join(case.name for case in known.values())
+        raise ValueError(f"bench_voxelize_cuda: cases without a line are {missing}, expected none")
     return out
 
 
-def _rows_of(found: re.Match[str]) -> list[Row]:
-    work = SPARSE if found["work"] == "mean, sparse" else found["work"]
-    cloud = UNIFORM if found["cloud"] == "even" else ONE_VOXEL
-    known = {(case.shape.name, case.work, case.cloud): case for case in cuda_cases(None)}
-    case = known.get((found["shape"], work, cloud))
-    if case is None:
-        return []
+def _rows_of(case: Case, found: re.Match[str]) -> list[Row]:
     found_rows = [_row(case, CPP, [float(found["us"]), float(found["again"])], int(found["voxels"] or 0))]
-    if found["naive"] is not None and cloud == UNIFORM:  # in one voxel it is timed otherwise
+    if found["naive"] is not None and case.cloud == UNIFORM:  # in one voxel it is timed otherwise
         found_rows.append(_row(case, PLAIN, [float(found["naive"])], 0))
     return found_rows
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache_bench.operators.voxelize.cases import COUNTS, ONE_VOXEL, SCAN, Case
+from robocache_bench.operators import POISON
+from robocache_bench.operators.voxelize.cases import COUNTS, ONE_VOXEL, Case
+from robocache_bench.results import SCAN
 
 Array = npt.NDArray[Any]
 WITHIN = 0.999  # of the grid: no point is so near to a face that its rounding matters
-POISON = 0x55  # each byte of an output: no count, no bool, no value that is near another
 
 
 def voxel_indices(points: Array, voxel_m: float, origin: tuple[float, ...]) -> npt.NDArray[np.int64]:
@@ -97,7 +98,7 @@ class Inputs:
         return sum(int(a.nbytes) for a in (self.points, self.features, self.out) if a is not None)
 
     def poison(self) -> None:
-        """Fills the output with what no correct call leaves there."""
+        """Fills the output with what no correct call leaves there; on the CPU every peer makes its own."""
         if self.out is not None:
             import torch
 

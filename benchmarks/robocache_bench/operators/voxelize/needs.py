@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from robocache_bench.operators.voxelize.cases import COUNTS, DOWNSAMPLE, Case
 
-ITEM = {"count": 4, "occupancy": 1, "occupancy_bits": 1}
 COORDS, COUNT = 4 * 4, 4  # bytes of an occupied voxel: which one, and how many points
 
 
@@ -13,10 +12,10 @@ def bytes_moved(case: Case, occupied: int) -> int:
     shape = case.shape
     read = shape.points * 3 * 4
     if case.work in COUNTS:
-        return read + case.elements * ITEM[case.work]
+        return read + case.out_bytes
     read += shape.points * shape.columns * 4
     if case.is_dense:
-        return read + case.elements * 4
+        return read + case.out_bytes
     if case.work == DOWNSAMPLE:
         return read + occupied * (3 * 4 + COUNT)
     return read + occupied * (shape.columns * 4 + COORDS + COUNT)

@@ -15,7 +15,8 @@ from robocache_bench.operators.voxelize.inputs import Inputs, voxel_indices
 Array = npt.NDArray[Any]
 WRONG = float("inf")
 TOLERANCE = 1e-5  # of means in units of the largest feature or coordinate: float32 sums in any order
-OWN_GRID = "points, in a grid of its own"  # of Open3D: voxels begin half a voxel below the lowest coordinates
+# Open3D's: voxels begin half a voxel below the lowest coordinates, and float64 is divided by their size.
+OWN_GRID = "points, in a grid of its own"
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,18 @@ class Oracle:
 
 def _boxed_voxels(x: Inputs, of: Array, reads: str) -> npt.NDArray[np.int64]:
     """The flat voxel of each of some places, in the box around all points."""
-    points, origin = x.host_points, x.origin
-    if reads == OWN_GRID:
-        points = points.astype(np.float64)
-        origin = tuple(points.min(axis=0) - x.voxel_m / 2)
-    box = voxel_indices(points, x.voxel_m, origin)
+    points = x.host_points
+
+    def index(places: Array) -> npt.NDArray[np.int64]:
+        if reads == OWN_GRID:
+            lowest = points.astype(np.float64).min(axis=0) - x.voxel_m / 2
+            at: Array = np.floor((places.astype(np.float64) - lowest) / x.voxel_m)
+            return at.astype(np.int64)
+        return voxel_indices(places.astype(points.dtype), x.voxel_m, x.origin)
+
+    box = index(points)
     low, size = box.min(axis=0), np.ptp(box, axis=0) + 1
-    i, j, k = (voxel_indices(of.astype(points.dtype), x.voxel_m, origin) - low).T
+    i, j, k = (index(of) - low).T
     return np.asarray((i * size[1] + j) * size[2] + k)
 
 

@@ -1,4 +1,8 @@
-"""numpy: bincount, add.at, maximum.at, unique. It is given the voxel of each point: its part is less than ours."""
+"""numpy: bincount, add.at, maximum.at, unique. It is given the voxel of each point: its part is less than ours.
+
+"numpy" writes rows of features at rows of the grid, as people do; "numpy, flat" works on single numbers, for which
+its loops are many times faster, and is given their places.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,15 @@ from robocache_bench.peers import Bound, NoPeer, Peer
 
 
 def peers(case: Case) -> list[Peer]:
-    makers = {"count": _count, "mean": _mean, "max": _max, DOWNSAMPLE: _downsample}
-    if case.work not in makers:
+    if case.work == DOWNSAMPLE:
+        return [_peer("numpy", "points", _downsample)]
+    if case.work not in MAKERS:
         raise NoPeer(f"no {case.work} in numpy is written here")
-    make = makers[case.work]
-    reads = "points" if case.work == DOWNSAMPLE else "voxels of the points"
-    return [Peer("numpy", reads, lambda x: Bound({"fresh": make(x)}, lambda result: result))]
+    return [_peer(name, "voxels of the points", make) for name, make in MAKERS[case.work].items()]
+
+
+def _peer(name: str, reads: str, make: Callable[[Inputs], Callable[[], Any]]) -> Peer:
+    return Peer(name, reads, lambda x: Bound({"fresh": make(x)}, lambda result: result))
 
 
 def _count(x: Inputs) -> Callable[[], Any]:
@@ -49,13 +56,53 @@ def _max(x: Inputs) -> Callable[[], Any]:
     return fresh
 
 
+def _flat(x: Inputs) -> tuple[Any, Any]:
+    """The place of each number in the result, and the numbers."""
+    columns = x.case.shape.columns
+    return (x.voxels[:, None] * columns + np.arange(columns)).ravel(), x.features.ravel()
+
+
+def _mean_flat(x: Inputs) -> Callable[[], Any]:
+    (places, numbers), voxels, shape = _flat(x), x.voxels, x.case.shape
+
+    def fresh() -> Any:
+        total: Any = np.bincount(places, numbers, shape.voxels * shape.columns).reshape(-1, shape.columns)
+        count = np.bincount(voxels, minlength=shape.voxels)
+        total /= np.maximum(count, 1)[:, None]
+        return total.astype(np.float32)
+
+    return fresh
+
+
+def _max_flat(x: Inputs) -> Callable[[], Any]:
+    (places, numbers), shape = _flat(x), x.case.shape
+
+    def fresh() -> Any:
+        most = np.full(shape.voxels * shape.columns, -np.inf, np.float32)
+        np.maximum.at(most, places, numbers)
+        most[np.isinf(most)] = 0
+        return most.reshape(shape.voxels, shape.columns)
+
+    return fresh
+
+
 def _downsample(x: Inputs) -> Callable[[], Any]:
     points, scale = x.points, np.float32(1) / np.float32(x.voxel_m)
 
     def fresh() -> Any:
         at = np.floor(points * scale).astype(np.int64)
-        _, inverse, count = np.unique(at, axis=0, return_inverse=True, return_counts=True)
-        total = np.stack([np.bincount(inverse.ravel(), points[:, i]) for i in range(3)], axis=1)
+        at -= at.min(axis=0)
+        size = at.max(axis=0) + 1
+        key = (at[:, 0] * size[1] + at[:, 1]) * size[2] + at[:, 2]  # many times faster to sort than rows
+        _, inverse, count = np.unique(key, return_inverse=True, return_counts=True)
+        total = np.stack([np.bincount(inverse, points[:, i]) for i in range(3)], axis=1)
         return (total / count[:, None]).astype(np.float32)
 
     return fresh
+
+
+MAKERS: dict[str, dict[str, Callable[[Inputs], Callable[[], Any]]]] = {
+    "count": {"numpy": _count},
+    "mean": {"numpy": _mean, "numpy, flat": _mean_flat},
+    "max": {"numpy": _max, "numpy, flat": _max_flat},
+}

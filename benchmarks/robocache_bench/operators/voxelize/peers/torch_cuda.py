@@ -1,8 +1,9 @@
 """torch on CUDA, eager and compiled: the voxel of each point, then atomics on a result that was cleared just before.
 
 Results exist beforehand, with a row more than voxels, which the points outside go to, and are cleared by a memset or
-fill. Where torch has several operators for one thing, each case takes the one that is fastest there. Replayed from a
-CUDA graph, as every device time here is, the compiled one is "torch.compile + CUDA graph".
+fill. Where torch has several operators for one thing, each case takes the one that is fastest there, the eager
+one and the compiled one each its own. Replayed from a CUDA graph, as every device time here is, the compiled one is
+"torch.compile + CUDA graph".
 
 The mean of the occupied voxels alone takes `unique`, which waits for the device: no graph, and its time is that of
 calls back to back.
@@ -11,7 +12,7 @@ calls back to back.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,11 @@ PACK, TOP = 0x0102040810204080, 56
 def peers(case: Case) -> list[Peer]:
     if case.work == SPARSE:
         return [Peer("torch eager", "points", _sparse, capturable=False)]
-    eager = Calls(case.work, [_step(case.shape, how) for how in HOW[case.work]])
-    compiled = Calls(case.work, [_compiled(case.shape, COMPILED.get(case.work, HOW[case.work][0]))])
+    eager = Calls(case.work, {how.__name__: _step(case.shape, how) for how in HOW[case.work]})
+    compiled = Calls(case.work, _compiled(case.shape, case.work))
     return [
         Peer("torch eager", "points", eager.bind, tune=eager.tune),
-        Peer("torch.compile", "points", compiled.bind),
+        Peer("torch.compile", "points", compiled.bind, tune=compiled.tune),
     ]
 
 
@@ -124,7 +125,7 @@ def reduce_maxima(out: Tensor, flat: Tensor, scratch: list[Tensor], features: Te
     out.masked_fill_(out == -torch.inf, 0)
 
 
-# For each result the ways to write it; the first one is compiled, unless there is one for that.
+# For each result the ways to write it, and those that are good only when they are compiled.
 HOW: dict[str, tuple[Callable[..., None], ...]] = {
     "count": (add_ones, scatter_ones),
     "occupancy": (put_true, scatter_true),
@@ -132,23 +133,22 @@ HOW: dict[str, tuple[Callable[..., None], ...]] = {
     "mean": (add_features, scatter_features),
     "max": (scatter_maxima, reduce_maxima),
 }
-COMPILED = {"occupancy_bits": sum_bits}
+COMPILED: dict[str, tuple[Callable[..., None], ...]] = {"occupancy_bits": (sum_bits,)}
 
 
 def _step(shape: Shape, how: Callable[..., None]) -> Step:
     def step(points: Tensor, features: Tensor, grid: tuple[Tensor, Tensor], out: Tensor, scratch: Any) -> None:
         how(out, voxels_of(shape, points, grid), scratch, features)
 
-    step.__name__ = how.__name__
     return step
 
 
 @functools.lru_cache(maxsize=1)
-def _compiled(shape: Shape, how: Callable[..., None]) -> Step:
-    """Compiled once for all clouds of a shape, which are measured one behind the other."""
+def _compiled(shape: Shape, work: str) -> dict[str, Step]:
+    """Every way, compiled once for all clouds of a shape, which are measured one behind the other."""
     torch._dynamo.reset()
-    compiled: Step = torch.compile(_step(shape, how), dynamic=False)
-    return compiled
+    ways = (*COMPILED.get(work, ()), *HOW[work])
+    return {how.__name__: torch.compile(_step(shape, how), dynamic=False) for how in ways}
 
 
 def _scratch(x: Inputs) -> list[Tensor]:
@@ -167,10 +167,10 @@ def _scratch(x: Inputs) -> list[Tensor]:
 
 
 class Calls:
-    """The calls of one case, by the first of `steps` or the one that `tune` found fastest."""
+    """The calls of one case, by the first of `steps`, which have names, or the one that `tune` found fastest."""
 
-    def __init__(self, work: str, steps: Sequence[Step]) -> None:
-        self._work, self._steps, self._step = work, steps, steps[0]
+    def __init__(self, work: str, steps: Mapping[str, Step]) -> None:
+        self._work, self._steps, self._step = work, steps, next(iter(steps.values()))
 
     def bind(self, x: Inputs) -> Bound:
         scratch, grid = _scratch(x), _grid(x)
@@ -191,12 +191,12 @@ class Calls:
     def tune(self, bounds: list[Bound]) -> str:
         runs = [b.runs["out given"] for b in bounds]
         times: dict[str, float] = {}
-        for step in self._steps:
+        for name, step in self._steps.items():
             self._step = step
             replay = Replay(runs)
-            times[step.__name__] = min(replay.us() for _ in range(4))
+            times[name] = min(replay.us() for _ in range(4))
         best = min(times, key=lambda name: times[name])
-        self._step = next(step for step in self._steps if step.__name__ == best)
+        self._step = self._steps[best]
         return f"{best}, of {', '.join(times)}"
 
 
