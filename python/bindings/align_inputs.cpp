@@ -158,12 +158,6 @@ Tensor AlignInputs::complete_values(Tensor view, std::size_t i) const {
 
 Tensor AlignInputs::borrow_output(nb::handle array, std::optional<DType> dtype) {
   const Borrowed borrowed = borrow(array, op_, "out", cuda_stream_, loans_);
-  for (int i = 0; i < borrowed.view.rank; ++i) {
-    if (borrowed.view.strides[i] == 0 && borrowed.view.shape[i] > 1) {
-      throw InvalidArgument(std::string(op_) +
-                            ": out is expanded (stride 0), expected memory of its own for each element");
-    }
-  }
   if (!borrowed.writable)
     throw InvalidArgument(std::string(op_) + ": out is read-only or a jax array, expected a writable array");
   if (dtype.has_value() && borrowed.view.dtype != *dtype) {

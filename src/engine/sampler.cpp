@@ -85,15 +85,18 @@ std::vector<std::uint64_t> shares_of(const std::vector<double>& weights) {
     sizes.push_back(next - std::exchange(end, next));
   }
   const auto smaller = [&](std::size_t a, std::size_t b) { return std::pair(sizes[a], b) < std::pair(sizes[b], a); };
-  std::vector<std::size_t> heap(weights.size());
-  std::iota(heap.begin(), heap.end(), std::size_t{0});
+  // Those that can give: fewer datasets than half of a round's samples leave one with more than a lifted one's single.
+  std::vector<std::size_t> heap;
+  for (std::size_t d = 0; d < weights.size(); ++d) {
+    if (sizes[d] > 0) heap.push_back(d);
+  }
   std::ranges::make_heap(heap, smaller);
   for (std::size_t d = 0; d < weights.size(); ++d) {
     if (!(weights[d] > 0) || sizes[d] > 0) continue;
     std::ranges::pop_heap(heap, smaller);
     --sizes[heap.back()];
     std::ranges::push_heap(heap, smaller);
-    sizes[d] = 1;  // Below all that is taken from: there are fewer datasets than half of a round's samples.
+    sizes[d] = 1;
   }
   std::vector<std::uint64_t> starts{0};
   for (const std::uint64_t size : sizes) starts.push_back(starts.back() + size);
