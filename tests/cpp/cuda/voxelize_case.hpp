@@ -91,15 +91,22 @@ struct CloudCase {
   std::normal_distribution<float> some_{0, 0.5F};
 };
 
-/// Room for an output that begins `skew` bytes behind an aligned address: whole words, as bits are rewritten.
+/// Room for an output that begins `skew` bytes behind an address that is a multiple of 16, and is followed by bytes that
+/// nobody may write, more of them than any store is wide.
 struct Room {
+  static constexpr std::size_t kGuard = 64;
+
+  std::size_t bytes, skew;
   Bytes host;
   std::uint8_t* device;
-  std::size_t skew;
 
-  Room(Arena& arena, std::size_t bytes, std::size_t skew_)
-      : host((bytes + skew_ + 3) / 4 * 4, 0xa5), device(arena.copy(host)), skew(skew_) {}
+  Room(Arena& arena, std::size_t bytes_, std::size_t skew_)
+      : bytes(bytes_), skew(skew_), host(skew + bytes + kGuard, 0xa5), device(arena.copy(host)) {}
   [[nodiscard]] void* at(Device where) { return (where.kind == DeviceKind::cpu ? host.data() : device) + skew; }
+  /// Other bytes than any result has, on the device.
+  void wipe(void* stream = nullptr) const {
+    EXPECT_EQ(cudaMemsetAsync(device + skew, 0x3c, bytes, static_cast<cudaStream_t>(stream)), cudaSuccess);
+  }
   void expect_same(const std::string& what) const { EXPECT_EQ(to_host(device, host.size()) == host, true) << what; }
 };
 

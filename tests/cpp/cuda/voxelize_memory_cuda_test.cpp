@@ -29,7 +29,7 @@ class VoxelizeMemoryCuda : public cuda_testing::CudaTest {
     Results(const CloudCase& c, Arena& arena)
         : mean(arena, static_cast<std::size_t>(c.voxels() * c.columns) * size_of(c.dtype), 0),
           count(arena, static_cast<std::size_t>(c.voxels()) * 4, 0),
-          max(arena, mean.host.size(), 0),
+          max(arena, mean.bytes, 0),
           dropped(arena, static_cast<std::size_t>(c.clouds) * 8, 0) {}
   };
 
