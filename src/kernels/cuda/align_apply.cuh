@@ -181,13 +181,15 @@ __device__ __forceinline__ void store_chunks(Lane& lane, const Step& step, typen
   lane.out += 32 * Count * Width;
 }
 
+/// Plan: AlignPlan, or what has its names of a row's chunks and pitches.
 /// Rows of more than 32 chunks: a warp takes a row, a lane every 32nd chunk of it. `Contiguous`: the chunks of a sample lie
 /// side by side.
-template <class Words, int Width, bool Contiguous, int Threads>
-__device__ __forceinline__ void apply_wide(const AlignPlan& plan, const Tile& tile) {
+template <class Words, int Width, bool Contiguous, int Threads, class Plan>
+__device__ __forceinline__ void apply_wide(const Plan& plan, const Tile& tile) {
   constexpr std::uint32_t kInFlight = Width == 16 ? 2 : 4;
   const std::uint32_t first = threadIdx.x % 32;
-  const std::int64_t chunk_step = Contiguous ? Width : plan.value_chunk;
+  std::int64_t chunk_step = Width;
+  if constexpr (!Contiguous) chunk_step = plan.value_chunk;
   for (std::uint32_t row = threadIdx.x / 32; row < tile.rows; row += Threads / 32) {
     const Step step = tile.steps[row];
     const auto weight = weight_of<Words>(tile, row, step);
@@ -202,15 +204,16 @@ __device__ __forceinline__ void apply_wide(const AlignPlan& plan, const Tile& ti
 }
 
 /// Rows of up to 32 chunks: 2^lane_bits lanes take a row, a chunk each.
-template <class Words, int Width, bool Contiguous, int Threads>
-__device__ __forceinline__ void apply_narrow(const AlignPlan& plan, const Tile& tile) {
+template <class Words, int Width, bool Contiguous, int Threads, class Plan>
+__device__ __forceinline__ void apply_narrow(const Plan& plan, const Tile& tile) {
   using Chunk = typename ChunkOf<Width>::type;
   constexpr std::uint32_t kInFlight = Width == 16 ? 2 : Width == 8 ? 3 : 4;  // what fits the registers
   const std::uint32_t chunk = threadIdx.x & ((1u << plan.lane_bits) - 1);
   if (chunk >= plan.chunks) return;
   const std::uint32_t row_step = Threads >> plan.lane_bits;
   const std::uint32_t first = threadIdx.x >> plan.lane_bits;
-  const char* const values = tile.values + chunk * (Contiguous ? Width : plan.value_chunk);
+  const char* values = tile.values + chunk * Width;
+  if constexpr (!Contiguous) values = tile.values + chunk * plan.value_chunk;
   char* const out = tile.out + chunk * Width;
   for (std::uint32_t row = first; row < tile.rows; row += kInFlight * row_step) {
     Step steps[kInFlight];
@@ -230,8 +233,8 @@ __device__ __forceinline__ void apply_narrow(const AlignPlan& plan, const Tile& 
   }
 }
 
-template <class Words, int Width, bool Contiguous, int Threads>
-__device__ __forceinline__ void apply_words(const AlignPlan& plan, const Tile& tile) {
+template <class Words, int Width, bool Contiguous, int Threads, class Plan>
+__device__ __forceinline__ void apply_words(const Plan& plan, const Tile& tile) {
   if (plan.chunks > 32) return apply_wide<Words, Width, Contiguous, Threads>(plan, tile);
   apply_narrow<Words, Width, Contiguous, Threads>(plan, tile);
 }

@@ -15,27 +15,33 @@ struct Scratch {
   bool rest;  ///< locate_rest has something to do
 };
 
-template <class T, int N>
+template <int N, class Scratch>
 __device__ __forceinline__ void keep(const Block<N>& block, std::int64_t t, const Placement& p, std::int64_t source,
-                                     Scratch<T>& scratch) {
+                                     Scratch& scratch) {
   scratch.steps[threadIdx.x] = make_step(source, static_cast<float>(p.weight), p.store);
-  scratch.weights[threadIdx.x] = p.weight;
+  if constexpr (requires { scratch.weights; }) scratch.weights[threadIdx.x] = p.weight;
   write_marks(block, t, p);
 }
 
+/// What `locate` needs to know of a stream.
+struct How {
+  Interp interp;
+  bool clamps, limited;      ///< as in AlignPlan
+  std::int64_t value_pitch;  ///< bytes
+};
+
 /// Finds what the row of target t is made of; false: locate_rest must.
-template <class T, int N>
+template <class T, int N, class Scratch>
 __device__ __forceinline__ bool locate(const Block<N>& block, std::int64_t t, T target, std::int64_t samples,
-                                       const Neighbours<T>& near, Scratch<T>& scratch) {
-  const AlignPlan& plan = block.plan();
-  PlaceOptions options{plan.interp, {}, {}, kNoLimit, kNoLimit};
-  if (plan.limited) {
+                                       const Neighbours<T>& near, const How& how, Scratch& scratch) {
+  PlaceOptions options{how.interp, {}, {}, kNoLimit, kNoLimit};
+  if (how.limited) {
     options.max_gap_ns = block.stream().place.max_gap_ns;
     options.max_age_ns = block.stream().place.max_age_ns;
   }
   Placement p;
-  if (place_common(near, samples, target, plan.clamps, options, p)) {
-    keep(block, t, p, p.index * plan.value_pitch, scratch);
+  if (place_common(near, samples, target, how.clamps, options, p)) {
+    keep(block, t, p, p.index * how.value_pitch, scratch);
     return true;
   }
   scratch.steps[threadIdx.x].source = near.i;
@@ -44,9 +50,9 @@ __device__ __forceinline__ bool locate(const Block<N>& block, std::int64_t t, T 
 }
 
 /// The same for the targets that are left over. Apart, as the registers that `place` needs would be spilled.
-template <class T, int N>
+template <class T, int N, class Scratch>
 __device__ __forceinline__ void locate_rest(const Block<N>& block, std::int64_t t, const Source<T>& source,
-                                            Scratch<T>& scratch) {
+                                            Scratch& scratch) {
   const AlignPlan& plan = block.plan();
   TargetRow<T> targets = targets_of<T>(block);
   read_origin(block, targets);
@@ -106,7 +112,9 @@ __device__ __forceinline__ void locate_tile(const Block<N>& block, const Work<T>
   if (has_target) {
     const T placed = work.targets.placed(target);
     const Neighbours<T> near = neighbours(window, scratch.cache, source.stamps, source.count, placed);
-    rest = !locate(block, work.t, placed, source.count, near, scratch);
+    const AlignPlan& plan = block.plan();
+    const How how{plan.interp, plan.clamps, plan.limited, plan.value_pitch};
+    rest = !locate(block, work.t, placed, source.count, near, how, scratch);
   }
   __syncthreads();
   if (!scratch.rest) return;

@@ -21,6 +21,10 @@ inline constexpr int kPlainThreads = 256;
 inline constexpr int kPlainTile = kPlainThreads;
 inline constexpr int kAlignWindow =
     1023;  ///< stamps of a block in shared memory: what five rounds of a 4-way search cover
+/// Stamps that a search of `count` looks at: those behind the last one are the last possible one.
+ROBOCACHE_HD constexpr int searched(int count) {
+  return count > 255 ? kAlignWindow : count > 63 ? 255 : 63;
+}
 inline constexpr int kAlignStreams = 64;  ///< runs of streams of a launch at most
 inline constexpr std::uint8_t kNoRun = 255;
 

@@ -1,0 +1,8 @@
+#include "kernels/cuda/align_short.cuh"
+
+namespace robocache::cuda {
+
+template void launch_align_short<double>(const ShortParameters<1>&, DType, int, std::size_t, void*);
+template void launch_align_short<double>(const ShortParameters<kShortStreams>&, DType, int, std::size_t, void*);
+
+}  // namespace robocache::cuda
