@@ -43,8 +43,7 @@ template <class Parameter>
 void launch(const char* op, void (*kernel)(Parameter), dim3 grid, unsigned threads, void* stream,
             const Parameter& parameter, Start start = Start::in_order, std::size_t shared = 0) {
   const Range range(op);
-  constexpr std::size_t kUnasked = 40 << 10;  // with what kernels declare, a block has 48 KB without asking
-  if (shared > kUnasked) {
+  if (shared > 0) {
     check(op, cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    static_cast<int>(shared)));
   }

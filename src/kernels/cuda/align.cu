@@ -8,7 +8,6 @@
 
 #include "cuda/error.hpp"
 #include "kernels/cuda/align_runs_plan.hpp"
-#include "kernels/cuda/align_short.hpp"
 #include "memory/buffer.hpp"
 #include "robocache/error.hpp"
 
@@ -70,9 +69,12 @@ std::int64_t row_bytes(std::span<const AlignStream> entries) {
   return std::max<std::int64_t>(bytes, 1);
 }
 
-/// Tiles that make the whole call one wave of blocks. `bytes`: of an output row that the blocks of a tile write; `wave`:
-/// blocks for each of these.
-void plan_tiles(const AlignArgs& call, std::int64_t bytes, const Cut& cut, double wave, AlignPlan& plan) {
+/// Tiles that make the whole call one wave of blocks, shared among the streams by what they write; and more pieces where
+/// the stamps to look at are many for each target. `wave`: blocks for each byte of an output row.
+void plan_pieces(const AlignArgs& call, std::span<const AlignStream> runs, const Cut& cut, double wave,
+                 AlignPlan& plan) {
+  const AlignStream& s = runs.front();
+  const std::int64_t bytes = row_bytes(runs);
   const double wanted = std::floor(wave * static_cast<double>(bytes) / static_cast<double>(call.batch));
   std::int64_t tile = wanted < 2 ? call.targets : ceil_div(call.targets, static_cast<std::int64_t>(wanted));
   tile = std::clamp(tile, ceil_div(kLeastBytes, bytes), ceil_div(cut.bytes, bytes));
@@ -81,10 +83,6 @@ void plan_tiles(const AlignArgs& call, std::int64_t bytes, const Cut& cut, doubl
   plan.tile = static_cast<std::uint32_t>(ceil_div(call.targets, tiles));
   plan.tiles = static_cast<std::uint32_t>(ceil_div(call.targets, plan.tile));
   plan.last_tile = static_cast<std::uint32_t>(call.targets - static_cast<std::int64_t>(plan.tiles - 1) * plan.tile);
-}
-
-/// A piece for each tile, and more of them where the stamps to look at are many for each target.
-void plan_pieces(const AlignArgs& call, const AlignStream& s, AlignPlan& plan) {
   plan.pieces = plan.tiles;
   plan.checks = call.check_data && s.read_steps == nullptr;
   if (!plan.checks) return;
@@ -154,13 +152,26 @@ std::uint32_t plan_blocks(const AlignArgs& call, std::span<const AlignStream> st
   std::uint32_t blocks = 0;
   for (std::size_t i = 0; i < streams.size(); ++i) {
     AlignPlan& plan = parameters.plans[i];
-    plan_tiles(call, row_bytes(runs_of(streams, i)), cut, wave, plan);
-    plan_pieces(call, streams[i], plan);
+    plan_pieces(call, runs_of(streams, i), cut, wave, plan);
     plan_prefetch(call, streams[i], plan);
     parameters.first_blocks[i] = blocks;
     if (!streams[i].continues) blocks += plan.pieces;
   }
   return blocks;
+}
+
+/// Whether a plain stream is such as launch_align_short takes.
+bool is_short(const AlignArgs& call, const AlignStream& s, const AlignPlan& plan) {
+  if (std::getenv("SO")) return false;  // EXPERIMENT
+  const auto near = [](std::int64_t count, std::int64_t bytes) {
+    return bytes >= 0 && bytes <= std::numeric_limits<std::int32_t>::max() / count;
+  };
+  const auto time_size = static_cast<std::int64_t>(size_of(call.time));
+  const bool clock = s.samples > 0 && s.samples <= kAlignWindow && (s.stamp_row == 1 || s.samples == 1);
+  return !plan.indirect && clock && s.columns > 0 && s.dtype != DType::f64 && near(1, plan.stamp_batch) &&
+         near(1, call.at_batch * time_size) && near(call.targets, call.at_row * time_size) && near(1, call.targets) &&
+         near(1, plan.value_batch) && near(s.samples, plan.value_pitch) && near(1, plan.out_batch) &&
+         near(call.targets, plan.out_pitch);
 }
 
 /// Memory in which the tiles of quaternions tell each other their signs; none where every batch row is one tile.
@@ -187,8 +198,13 @@ Buffer sign_memory(std::span<const AlignStream> streams, AlignParameters<N>& par
 
 /// A launch of `kernel`; two where quaternions have more tiles than one.
 template <class T, int N>
-void launch_kernel(Kernel kernel, std::span<const AlignStream> streams, AlignParameters<N>& parameters,
-                   std::uint32_t blocks, const Context& ctx) {
+void launch_kernel(Kernel kernel, const AlignArgs& call, std::span<const AlignStream> streams,
+                   AlignParameters<N>& parameters, std::uint32_t blocks, const Context& ctx) {
+  if constexpr (N == 1) {
+    if (kernel == Kernel::plain && is_short(call, streams.front(), parameters.plans[0])) {
+      return launch_align_short<T>(parameters, blocks, ctx.stream);
+    }
+  }
   if (kernel == Kernel::plain) return launch_align<T>(parameters, blocks, ctx.stream);
   const auto launch_twice = [&](auto* launch) {
     const Buffer signs = sign_memory(streams, parameters, ctx);
@@ -205,11 +221,11 @@ void launch_kernel(Kernel kernel, std::span<const AlignStream> streams, AlignPar
   if constexpr (N == 4 || N == kAlignStreams) launch_twice(launch_align_general<T, N>);
 }
 
-/// All but how the call is cut.
 template <class T, int N>
-void fill_parameters(const AlignArgs& args, std::span<const AlignStream> streams, const FaultSink& sink,
-                     AlignParameters<N>& parameters) {
+void align_streams(const AlignArgs& args, std::span<const AlignStream> streams, Kernel kernel, const FaultSink& sink,
+                   const Context& ctx) {
   constexpr auto time_size = static_cast<std::int64_t>(sizeof(T));
+  AlignParameters<N> parameters;
   parameters.at = args.at;
   parameters.at_batch = args.at_batch * time_size;
   parameters.at_row = args.at_row * time_size;
@@ -226,121 +242,12 @@ void fill_parameters(const AlignArgs& args, std::span<const AlignStream> streams
     const T shift = Clock<T>::shift(T{}, streams[i].offset_ns);
     std::memcpy(&parameters.plans[i].shift_bits, &shift, sizeof shift);
   }
-}
-
-template <class T, int N>
-void align_streams(const AlignArgs& args, std::span<const AlignStream> streams, Kernel kernel, const FaultSink& sink,
-                   const Context& ctx) {
-  AlignParameters<N> parameters;
-  fill_parameters<T>(args, streams, sink, parameters);
   const Cut cut = kernel == Kernel::plain     ? kPlainCut
                   : kernel == Kernel::general ? kGeneralCut
                   : N == 1                    ? one_curve_cut(streams.front())
                                               : kCurvesCut;
   const std::uint32_t blocks = plan_blocks(args, streams, cut, parameters);
-  launch_kernel<T>(kernel, streams, parameters, blocks, ctx);
-}
-
-constexpr bool is_short(std::int64_t count, std::int64_t bytes) {
-  return count >= 0 && bytes >= 0 && (count == 0 || bytes <= std::numeric_limits<std::int32_t>::max() / count);
-}
-
-/// What kind of words serve all these streams, which are plain; none: DType::f64.
-DType short_words(std::span<const AlignStream> streams) {
-  DType words = DType::bf16;  // which integers can be, too: they are only ever copied
-  bool found = false;
-  for (const AlignStream& s : streams) {
-    if (!contains(AlignFloats{}, s.dtype)) continue;
-    if (found && s.dtype != words) return DType::f64;
-    words = s.dtype;
-    found = true;
-  }
-  return words;
-}
-
-/// Whether plain streams are such as align_short_kernel takes.
-template <class T>
-bool are_short(const AlignArgs& args, std::span<const AlignStream> streams) {
-  constexpr auto time_size = static_cast<std::int64_t>(sizeof(T));
-  if (streams.size() > kShortStreams || short_words(streams) == DType::f64) return false;
-  if (!is_short(1, args.at_batch * time_size) ||
-      !is_short(args.targets, std::max(args.at_row, std::int64_t{1}) * time_size))
-    return false;
-  return std::ranges::all_of(streams, [&](const AlignStream& s) {
-    const auto size = static_cast<std::int64_t>(size_of(s.dtype));
-    const bool indirect = s.rows.data != nullptr || s.lengths.data != nullptr || s.offsets.data != nullptr;
-    return !indirect && s.samples > 0 && s.samples <= kAlignWindow && (s.stamp_row == 1 || s.samples == 1) &&
-           is_short(1, s.stamp_batch * time_size) && is_short(1, s.value_batch * size) &&
-           is_short(1, s.out_batch * size) && is_short(s.samples, s.value_row * size) &&
-           is_short(args.targets, s.out_row * size);
-  });
-}
-
-template <int N>
-void plan_short(const AlignArgs& args, std::span<const AlignStream> streams, std::size_t i, int width,
-                ShortParameters<N>& parameters) {
-  const AlignPlan& plan = parameters.call.plans[i];
-  const AlignStream& s = streams[i];
-  const auto bytes = [](std::int64_t n) { return static_cast<std::uint32_t>(n); };
-  ShortStream& to = parameters.streams[i];
-  to.stamps = static_cast<const char*>(plan.stamps);
-  to.values = static_cast<const char*>(plan.values);
-  to.out = static_cast<char*>(plan.out);
-  to.stamp_batch = bytes(plan.stamp_batch);
-  to.value_batch = bytes(plan.value_batch);
-  to.out_batch = bytes(plan.out_batch);
-  to.value_pitch = bytes(plan.value_pitch);
-  to.out_pitch = bytes(plan.out_pitch);
-  to.samples = bytes(plan.samples);
-  to.chunks = bytes(s.columns * static_cast<std::int64_t>(size_of(s.dtype)) / width);
-  while (to.lane_bits < 5 && (1u << to.lane_bits) < to.chunks) ++to.lane_bits;
-  to.stamps_ahead = plan.stamps_ahead;
-  to.samples_ahead = plan.samples_ahead;
-  to.interp = plan.interp;
-  to.clamps = plan.clamps;
-  to.checks = plan.checks;
-  parameters.shifts |= plan.shift_bits != 0;
-  parameters.limited |= plan.limited;
-}
-
-/// align of plain streams with short clocks.
-template <class T, int N>
-void align_short(const AlignArgs& args, std::span<const AlignStream> streams, const FaultSink& sink,
-                 const Context& ctx) {
-  ShortParameters<N> parameters;
-  AlignParameters<N>& call = parameters.call;
-  fill_parameters<T>(args, streams, sink, call);
-  int width = 16;
-  for (std::size_t i = 0; i < streams.size(); ++i) width = std::min(width, int{call.plans[i].width});
-  const std::int64_t bytes = row_bytes(streams);
-  const auto count = static_cast<std::int64_t>(streams.size());
-  Cut cut{kPlainTile / count, kPlainCut.blocks, kPlainCut.bytes};
-  if (const char* e = std::getenv("SB")) cut.blocks = std::atoi(e);  // EXPERIMENT
-  if (const char* e = std::getenv("SY")) cut.bytes = std::atoi(e);   // EXPERIMENT
-  const double wave = static_cast<double>(cut.blocks * processors()) / static_cast<double>(bytes);
-  std::size_t clocks = 0;
-  for (std::size_t i = 0; i < streams.size(); ++i) {
-    AlignPlan& plan = call.plans[i];
-    plan_tiles(args, bytes, cut, wave, plan);
-    plan_pieces(args, streams[i], plan);
-    plan_prefetch(args, streams[i], plan);
-    plan_short(args, streams, i, width, parameters);
-    parameters.streams[i].clock = static_cast<std::uint32_t>(clocks);
-    // A clock begins up to 16 bytes later, and is followed by what the search reads behind it.
-    clocks += 16 + static_cast<std::size_t>(searched(static_cast<int>(streams[i].samples)) + 1) * sizeof(T);
-  }
-  const AlignPlan& front = call.plans[0];
-  parameters.at = static_cast<const char*>(call.at);
-  parameters.at_batch = static_cast<std::uint32_t>(call.at_batch);
-  parameters.at_row = static_cast<std::uint32_t>(call.at_row);
-  parameters.targets = static_cast<std::uint32_t>(args.targets);
-  parameters.batch = call.batch;
-  parameters.tile = front.tile;
-  parameters.tiles = front.tiles;
-  parameters.last_tile = front.last_tile;
-  parameters.count = static_cast<std::uint32_t>(count);
-  parameters.relative = call.origin != nullptr;
-  launch_align_short<T>(parameters, short_words(streams), width, clocks, ctx.stream);
+  launch_kernel<T>(kernel, args, streams, parameters, blocks, ctx);
 }
 
 /// Whether these runs of streams have a kernel of their own: what takes the place of align_curves_kernel.
@@ -359,12 +266,7 @@ void align_with(Kernel kernel, const AlignArgs& args, std::span<const AlignStrea
     const std::span<const AlignStream> streams = launch_of(all, first);
     first += streams.size();
     const bool runs = std::ranges::any_of(streams, &AlignStream::continues);
-    if (kernel == Kernel::plain && are_short<T>(args, streams)) {
-      if (streams.size() == 1)
-        align_short<T, 1>(args, streams, sink, ctx);
-      else
-        align_short<T, kShortStreams>(args, streams, sink, ctx);
-    } else if ((kernel == Kernel::plain && streams.size() == 1) || is_one_curve(kernel, streams))
+    if ((kernel == Kernel::plain && streams.size() == 1) || is_one_curve(kernel, streams))
       align_streams<T, 1>(args, streams, kernel, sink, ctx);
     else if (streams.size() <= 4 && !runs)
       align_streams<T, 4>(args, streams, kernel, sink, ctx);

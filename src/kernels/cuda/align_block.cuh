@@ -211,14 +211,14 @@ __device__ __forceinline__ void write_marks(const Block<N>& block, std::int64_t 
   if (call.age_ns.data != nullptr) call.age_ns.at(block.b, t, number) = p.age_ns;
 }
 
-/// One row of the batch for each y and z of the grid, `blocks` blocks for each; `shared` as in `launch`.
-template <class Parameters>
-void launch_blocks(void (*kernel)(Parameters), const Parameters& parameters, std::uint32_t blocks, unsigned threads,
-                   void* stream, Start start, std::size_t shared = 0) {
+/// One row of the batch for each y and z of the grid, `blocks` blocks for each.
+template <int N>
+void launch_blocks(void (*kernel)(AlignParameters<N>), const AlignParameters<N>& parameters, std::uint32_t blocks,
+                   unsigned threads, void* stream, Start start) {
   constexpr std::uint32_t kHighest = 65535;
   const std::uint32_t layers = (parameters.batch - 1) / kHighest + 1;
   const dim3 grid(blocks, (parameters.batch - 1) / layers + 1, layers);
-  launch("align", kernel, grid, threads, stream, parameters, start, shared);
+  launch("align", kernel, grid, threads, stream, parameters, start);
 }
 
 }  // namespace robocache::cuda

@@ -15,12 +15,10 @@ struct Scratch {
   bool rest;  ///< locate_rest has something to do
 };
 
-template <int N, class Scratch>
-__device__ __forceinline__ void keep(const Block<N>& block, std::int64_t t, const Placement& p, std::int64_t source,
-                                     Scratch& scratch) {
+template <class Scratch>
+__device__ __forceinline__ void keep(const Placement& p, std::int64_t source, Scratch& scratch) {
   scratch.steps[threadIdx.x] = make_step(source, static_cast<float>(p.weight), p.store);
   if constexpr (requires { scratch.weights; }) scratch.weights[threadIdx.x] = p.weight;
-  write_marks(block, t, p);
 }
 
 /// What `locate` needs to know of a stream.
@@ -30,18 +28,25 @@ struct How {
   std::int64_t value_pitch;  ///< bytes
 };
 
-/// Finds what the row of target t is made of; false: locate_rest must.
+/// Finds what the row of a target is made of; false: locate_rest must. Marks are left to the caller: rows come first.
 template <class T, int N, class Scratch>
-__device__ __forceinline__ bool locate(const Block<N>& block, std::int64_t t, T target, std::int64_t samples,
-                                       const Neighbours<T>& near, const How& how, Scratch& scratch) {
-  PlaceOptions options{how.interp, {}, {}, kNoLimit, kNoLimit};
-  if (how.limited) {
-    options.max_gap_ns = block.stream().place.max_gap_ns;
-    options.max_age_ns = block.stream().place.max_age_ns;
+__device__ __forceinline__ bool locate(const Block<N>& block, T target, std::int64_t samples, const Neighbours<T>& near,
+                                       const How& how, Placement& p, Scratch& scratch) {
+  bool found = false;
+  if (how.interp == Interp::linear &&
+      !how.limited) {  // written out: the most common question, in half the instructions
+    found =
+        place_common(near, samples, target, how.clamps, PlaceOptions{Interp::linear, {}, {}, kNoLimit, kNoLimit}, p);
+  } else {
+    PlaceOptions options{how.interp, {}, {}, kNoLimit, kNoLimit};
+    if (how.limited) {
+      options.max_gap_ns = block.stream().place.max_gap_ns;
+      options.max_age_ns = block.stream().place.max_age_ns;
+    }
+    found = place_common(near, samples, target, how.clamps, options, p);
   }
-  Placement p;
-  if (place_common(near, samples, target, how.clamps, options, p)) {
-    keep(block, t, p, p.index * how.value_pitch, scratch);
+  if (found) {
+    keep(p, p.index * how.value_pitch, scratch);
     return true;
   }
   scratch.steps[threadIdx.x].source = near.i;
@@ -60,7 +65,8 @@ __device__ __forceinline__ void locate_rest(const Block<N>& block, std::int64_t 
   const std::int64_t i = scratch.steps[threadIdx.x].source;
   const Placement p = place<T>(source.stamps, source.count, i, target, block.stream().place);
   const bool fill = p.store == Placement::Store::fill;
-  keep(block, t, p, fill ? fill_bits(block.stream().out_dtype, p.weight) : p.index * plan.value_pitch, scratch);
+  keep(p, fill ? fill_bits(block.stream().out_dtype, p.weight) : p.index * plan.value_pitch, scratch);
+  write_marks(block, t, p);
   if (p.refused) block.fault(Fault::Code::outside, t);
 }
 
@@ -108,15 +114,17 @@ __device__ __forceinline__ void locate_tile(const Block<N>& block, const Work<T>
   const Window window =
       load_window<kPlainThreads>(block, source, work.targets, work.first, work.first + block.plan().tile, work.window,
                                  target, has_target, scratch.cache);
+  Placement p;
   bool rest = false;
   if (has_target) {
     const T placed = work.targets.placed(target);
     const Neighbours<T> near = neighbours(window, scratch.cache, source.stamps, source.count, placed);
     const AlignPlan& plan = block.plan();
     const How how{plan.interp, plan.clamps, plan.limited, plan.value_pitch};
-    rest = !locate(block, work.t, placed, source.count, near, how, scratch);
+    rest = !locate(block, placed, source.count, near, how, p, scratch);
   }
   __syncthreads();
+  if (has_target && !rest) write_marks(block, work.t, p);
   if (!scratch.rest) return;
   if (rest) locate_rest(block, work.t, source, scratch);
   __syncthreads();

@@ -39,6 +39,11 @@ __device__ __forceinline__ void quarter(const T* cache, T t, int& before) {
   if (third) before += kStep;
 }
 
+/// Stamps that a search of `count` looks at: those behind the last one are the last possible one.
+__device__ __forceinline__ constexpr int searched(int count) {
+  return count > 255 ? kAlignWindow : count > 63 ? 255 : 63;
+}
+
 /// How many of the window's stamps are at or before t. Four ways at a time: the chain of dependent reads is half of a binary
 /// search's.
 template <class T>

@@ -21,10 +21,6 @@ inline constexpr int kPlainThreads = 256;
 inline constexpr int kPlainTile = kPlainThreads;
 inline constexpr int kAlignWindow =
     1023;  ///< stamps of a block in shared memory: what five rounds of a 4-way search cover
-/// Stamps that a search of `count` looks at: those behind the last one are the last possible one.
-ROBOCACHE_HD constexpr int searched(int count) {
-  return count > 255 ? kAlignWindow : count > 63 ? 255 : 63;
-}
 inline constexpr int kAlignStreams = 64;  ///< runs of streams of a launch at most
 inline constexpr std::uint8_t kNoRun = 255;
 
@@ -103,6 +99,10 @@ struct AlignParameters {
 /// instance for each stamp type and N.
 template <class T, int N>
 void launch_align(const AlignParameters<N>& parameters, std::uint32_t blocks, void* stream);
+
+/// The same for one of which is_short holds.
+template <class T>
+void launch_align_short(const AlignParameters<1>& parameters, std::uint32_t blocks, void* stream);
 
 /// The same for streams with runs, curves, rotations or plans of which all is alike, side by side and aligned.
 template <class T, int N>

@@ -2,188 +2,171 @@
 
 #include "cuda/bulk_copy.cuh"
 #include "kernels/cuda/align_kernel.cuh"
-#include "kernels/cuda/align_short.hpp"
 
-// The kernel of align_short.hpp.
+// The kernel for one plain stream with a clock that fits a block's window, and rows that 32 bits reach. Such a call is
+// over in a few microseconds, in which a warp's instructions wait for each other: what this kernel does not ask, at run
+// time, is why it is there. On H200 (bench align_cuda) FIGURES.
 namespace robocache::cuda {
 
-/// A block's shared memory beside the clocks. A stream has `tile` steps, side by side.
+/// A block's shared memory.
+template <class T>
 struct ShortScratch {
+  static constexpr std::uint32_t kSpare = kBulkUnit / sizeof(T);
+  alignas(kBulkUnit) T clock[kAlignWindow + 1 + kSpare];
   Step steps[kPlainTile];
   BulkBarrier arrived;
   bool rest;  ///< locate_rest has something to do
 };
 
-/// Calls f(k, stream) for each stream, written out: parameters are then at known places.
-template <int N, class F>
-__device__ __forceinline__ void each_stream(const ShortParameters<N>& p, const F& f) {
-#pragma unroll
-  for (std::uint32_t k = 0; k < N; ++k) {
-    if (N > 1 && k >= p.count) break;
-    f(k, p.streams[k]);
-  }
+/// What AlignPlan says of rows, in 32 bits.
+struct ShortRows {
+  std::uint32_t chunks, lane_bits, value_pitch, out_pitch;
+
+  __device__ __forceinline__ explicit ShortRows(const AlignPlan& plan)
+      : chunks(plan.chunks),
+        lane_bits(plan.lane_bits),
+        value_pitch(static_cast<std::uint32_t>(plan.value_pitch)),
+        out_pitch(static_cast<std::uint32_t>(plan.out_pitch)) {}
+};
+
+/// `data` + i * pitch where all of it is less than 2^31.
+__device__ __forceinline__ const char* near(const void* data, std::uint32_t i, std::int64_t pitch) {
+  return static_cast<const char*>(data) + std::uint64_t{i} * static_cast<std::uint32_t>(pitch);
 }
 
-/// Where a stream's stamps are in shared memory: as far from a multiple of 16 bytes as they are in global memory.
+/// A load that stays behind await_earlier(): ptxas moves __ldg, which promises that nobody writes there, before it.
 template <class T>
-__device__ __forceinline__ T* clock_of(const ShortStream& s, const char* stamps, char* clocks) {
-  return reinterpret_cast<T*>(clocks + s.clock +
-                              static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(stamps)) % kBulkUnit);
-}
-__device__ __forceinline__ const char* stamps_of(const ShortStream& s, std::uint32_t b) {
-  return s.stamps + std::uint64_t{b} * s.stamp_batch;
+__device__ __forceinline__ T load_behind(const char* from) {
+  return *reinterpret_cast<const T*>(from);
 }
 
-/// Asks for what the block is going to read, while the kernel before still runs: a warp for the stamps and one for the
-/// samples of each stream.
-template <class T, int N>
-__device__ __forceinline__ void prefetch_tile(const ShortParameters<N>& p, std::uint32_t b, std::uint32_t piece) {
-  constexpr std::uint32_t kWarps = kPlainThreads / 32;
-  static_assert(2 * N <= kWarps);
-  if (threadIdx.x % 32 != 0) return;
-  const std::uint32_t warp = threadIdx.x / 32;
-  const auto share = [&](const char* rows, std::uint32_t samples, std::uint32_t pitch, std::uint32_t ahead) {
-    const std::uint32_t first = piece * ahead;
-    const std::uint32_t end = min(first + ahead, samples);
-    if (first < end) prefetch(rows + first * pitch, (end - first) * pitch);
-  };
-  each_stream(p, [&](std::uint32_t k, const ShortStream& s) {
-    if (warp == k) share(stamps_of(s, b), s.samples, sizeof(T), s.stamps_ahead);
-    if (warp == N + k) share(s.values + std::uint64_t{b} * s.value_batch, s.samples, s.value_pitch, s.samples_ahead);
-  });
-  if (warp == kWarps - 1 && p.at_row == sizeof(T)) {
-    share(p.at + std::uint64_t{b} * p.at_batch, p.targets, sizeof(T), p.tile);
-  }
-}
+/// The clock of a batch row on its way to shared memory, where it is as far from a multiple of 16 bytes as in global
+/// memory. One thread asks for whole units; the few stamps before and behind these are copied one by one. Before sm_90
+/// all are.
+template <class T>
+struct ClockCopy {
+  const char* stamps;
+  T* clock;
+  std::uint32_t samples;
+  std::uint32_t first, end;  ///< bytes: whole units
+  std::uint32_t own;         ///< byte at which this thread's stamp begins
+  bool has_own;
 
-/// Starts to copy the clocks of all streams. Called by one warp, eight lanes for each stream: the first asks for whole
-/// units, and all together copy the few stamps before and behind these.
-template <class T, int N>
-__device__ __forceinline__ void bring_clocks(const ShortParameters<N>& p, std::uint32_t b, char* clocks,
-                                             BulkBarrier& arrived) {
-  constexpr std::uint32_t kLanes = 8;
-  constexpr std::uint32_t kSize = sizeof(T);
-  each_stream(p, [&](std::uint32_t k, const ShortStream& s) {
-    const char* const stamps = stamps_of(s, b);
-    char* const clock = reinterpret_cast<char*>(clock_of<T>(s, stamps, clocks));
-    const std::uint32_t bytes = s.samples * kSize;
+  /// Reads no memory: it can be asked for before await_earlier().
+  __device__ __forceinline__ ClockCopy(const AlignPlan& plan, std::uint32_t b, ShortScratch<T>& scratch)
+      : stamps(near(plan.stamps, b, plan.stamp_batch)), samples(static_cast<std::uint32_t>(plan.samples)) {
+    const auto bytes = static_cast<std::uint32_t>(samples * sizeof(T));
     const std::uint32_t lead = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(stamps)) % kBulkUnit;
-    const std::uint32_t first = min((kBulkUnit - lead) % kBulkUnit, bytes);
-    const std::uint32_t end = first + (bytes - first) / kBulkUnit * kBulkUnit;
-    if (threadIdx.x == k * kLanes) arrived.copy(clock + first, stamps + first, end - first);
-    if (first == 0 && end == bytes) return;
-    const std::uint32_t at = (threadIdx.x - k * kLanes) * kSize;
+    clock = scratch.clock + lead / sizeof(T);
+    first = min((kBulkUnit - lead) % kBulkUnit, bytes);
+    end = first + (bytes - first) / kBulkUnit * kBulkUnit;
+    const auto at = static_cast<std::uint32_t>(threadIdx.x * sizeof(T));
     const bool before = at < kBulkUnit;
-    const std::uint32_t i = before ? at : end + at - kBulkUnit;
-    if (at < kLanes * kSize && (before ? i < first : i < bytes)) {
-      *reinterpret_cast<T*>(clock + i) = __ldg(reinterpret_cast<const T*>(stamps + i));
-    }
-  });
-}
+    own = before ? at : end + at - kBulkUnit;
+    has_own = own < (before ? first : bytes);
+  }
 
-/// Pads the clocks for the search. Before sm_90, copies them, too.
-template <class T, int N>
-__device__ __forceinline__ void pad_clocks(const ShortParameters<N>& p, std::uint32_t b, char* clocks) {
-  constexpr T kLast =
-      std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
-  each_stream(p, [&](std::uint32_t, const ShortStream& s) {
-    const char* const stamps = stamps_of(s, b);
-    T* const clock = clock_of<T>(s, stamps, clocks);
-#if __CUDA_ARCH__ < 900
-    for (std::uint32_t i = threadIdx.x; i < s.samples; i += kPlainThreads) {
-      clock[i] = __ldg(reinterpret_cast<const T*>(stamps) + i);
+  /// Called by every thread of the block.
+  __device__ __forceinline__ void begin([[maybe_unused]] BulkBarrier& arrived) const {
+#if __CUDA_ARCH__ >= 900
+    if (threadIdx.x == 0) {
+      arrived.copy(reinterpret_cast<char*>(clock) + first, stamps + first, end - first);
+    }
+    if (has_own) *at(own) = load_behind<T>(stamps + own);
+#else
+    for (std::uint32_t i = threadIdx.x; i < samples; i += kPlainThreads) {
+      clock[i] = load_behind<T>(stamps + i * sizeof(T));
     }
 #endif
-    const int last = searched(static_cast<int>(s.samples));
-    for (int i = static_cast<int>(s.samples + threadIdx.x); i <= last; i += kPlainThreads) clock[i] = kLast;
-  });
-}
+  }
 
-/// Adds its offset to each clock. Called by every thread of the block.
-template <class T, int N>
-__device__ __forceinline__ void shift_clocks(const ShortParameters<N>& p, std::uint32_t b, char* clocks) {
-  each_stream(p, [&](std::uint32_t k, const ShortStream& s) {
-    T* const clock = clock_of<T>(s, stamps_of(s, b), clocks);
+  /// The same; the clock is complete on return, padded for the search and shifted.
+  __device__ __forceinline__ void finish(const AlignPlan& plan, BulkBarrier& arrived) const {
+    constexpr T kLast =
+        std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+    const auto last = static_cast<std::uint32_t>(searched(static_cast<int>(samples)));
+#pragma unroll 1
+    for (std::uint32_t i = samples + threadIdx.x; i <= last; i += kPlainThreads) clock[i] = kLast;
+    __syncthreads();
+    arrived.wait();
+    if (plan.shift_bits == 0) return;
     T shift;
-    memcpy(&shift, &p.call.plans[k].shift_bits, sizeof shift);
-    for (std::uint32_t i = threadIdx.x; i < s.samples; i += kPlainThreads) clock[i] = Clock<T>::sum(clock[i], shift);
-  });
-  __syncthreads();
-}
+    memcpy(&shift, &plan.shift_bits, sizeof shift);
+#pragma unroll 1
+    for (std::uint32_t i = threadIdx.x; i < samples; i += kPlainThreads) clock[i] = Clock<T>::sum(clock[i], shift);
+    __syncthreads();
+  }
 
-template <class T, int N, class Words, int Width>
-__global__ void __launch_bounds__(kPlainThreads, 5) align_short_kernel(const __grid_constant__ ShortParameters<N> p) {
-  extern __shared__ __align__(16) char clocks[];
-  __shared__ ShortScratch scratch;
-  const std::uint32_t b = blockIdx.z * gridDim.y + blockIdx.y;
-  const std::uint32_t piece = blockIdx.x;
-  if (b >= p.batch) return;
+ private:
+  __device__ __forceinline__ T* at(std::uint32_t byte) const {
+    return reinterpret_cast<T*>(reinterpret_cast<char*>(clock) + byte);
+  }
+};
+
+template <class T, class Words, int Width>
+__global__ void __launch_bounds__(kPlainThreads, 5)
+    align_short_kernel(const __grid_constant__ AlignParameters<1> call) {
+  __shared__ ShortScratch<T> scratch;
+  const Block<1> block{call, 0, blockIdx.z * gridDim.y + blockIdx.y, blockIdx.x};
+  if (block.b >= call.batch) return;
   start_next();
-  prefetch_tile<T>(p, b, piece);
+  prefetch_piece<T>(block);
   if (threadIdx.x == 0) {
-    scratch.arrived.init(p.count);
+    scratch.arrived.init(1);
     scratch.rest = false;
   }
-  const std::uint32_t rows = piece + 1 < p.tiles ? p.tile : p.last_tile;
-  const std::uint32_t first = piece * p.tile;
-  std::uint32_t index = 0;  // of this thread's stream
-#pragma unroll
-  for (std::uint32_t k = 1; k < N; ++k) index += threadIdx.x >= k * p.tile ? 1 : 0;
-  const std::uint32_t row = threadIdx.x - index * p.tile;
-  const bool has_target = row < rows && index < p.count;
-  const std::uint32_t t = min(first + row, p.targets - 1);
-  const char* const at = p.at + std::uint64_t{b} * p.at_batch + std::uint64_t{t} * p.at_row;
-  const Block<N> block{p.call, N == 1 ? 0 : index, b, piece};
+  const AlignPlan& plan = block.plan();
+  const std::uint32_t rows = block.piece + 1 < plan.tiles ? plan.tile : plan.last_tile;
+  const std::uint32_t first = block.piece * plan.tile;
+  const std::uint32_t t = min(first + threadIdx.x, static_cast<std::uint32_t>(call.targets) - 1);
+  const bool has_target = threadIdx.x < rows;
+  const char* const at = near(near(call.at, block.b, call.at_batch), t, call.at_row);
+  const char* const values = near(plan.values, block.b, plan.value_batch);
+  char* const out = const_cast<char*>(near(near(plan.out, block.b, plan.out_batch), first, plan.out_pitch));
+  const ClockCopy<T> copy(plan, block.b, scratch);
+  settle(at);
+  settle(copy.stamps + copy.own);
   await_earlier();
-  if (threadIdx.x < 32) bring_clocks<T>(p, b, clocks, scratch.arrived);
-  T target = __ldg(reinterpret_cast<const T*>(at));
-  if (p.relative) {
+  T target = load_behind<T>(at);
+  copy.begin(scratch.arrived);
+  if (call.origin != nullptr) {
     TargetRow<T> targets = targets_of<T>(block);
     read_origin(block, targets);
     target = targets.placed(target);
   }
-  pad_clocks<T>(p, b, clocks);
-  __syncthreads();
-  scratch.arrived.wait();
-  if (p.shifts) shift_clocks<T>(p, b, clocks);
+  copy.finish(plan, scratch.arrived);
+  Placement placement;
   bool rest = false;
   if (has_target) {
-    const ShortStream& s = p.streams[N == 1 ? 0 : index];
-    const char* const stamps = stamps_of(s, b);
-    const int count = static_cast<int>(s.samples);
-    const Neighbours<T> near = neighbours({0, count, 1, count}, clock_of<T>(s, stamps, clocks),
-                                          Stamps<T>{stamps, sizeof(T), T{}}, count, target);
-    rest = !locate(block, t, target, count, near, How{s.interp, s.clamps, p.limited, s.value_pitch}, scratch);
+    const auto count = static_cast<int>(copy.samples);
+    const Neighbours<T> around =
+        neighbours({0, count, 1, count}, copy.clock, row_source<T>(block).stamps, count, target);
+    const How how{plan.interp, plan.clamps, plan.limited, static_cast<std::uint32_t>(plan.value_pitch)};
+    rest = !locate(block, target, count, around, how, placement, scratch);
   }
   __syncthreads();
+  if (has_target && !rest) write_marks(block, t, placement);
   if (scratch.rest) {
     if (rest) locate_rest(block, t, row_source<T>(block), scratch);
     __syncthreads();
   }
-  each_stream(p, [&](std::uint32_t k, const ShortStream& s) {
-    char* const out = s.out + std::uint64_t{b} * s.out_batch + std::uint64_t{first} * s.out_pitch;
-    const Tile tile{scratch.steps + k * p.tile, nullptr, s.values + std::uint64_t{b} * s.value_batch, out, rows};
-    apply_words<Words, Width, true, kPlainThreads>(s, tile);
-  });
-  each_stream(p, [&](std::uint32_t k, const ShortStream& s) {
-    if (!s.checks) return;
-    const T* const clock = clock_of<T>(s, stamps_of(s, b), clocks);
-    check_run<T>(
-        Block<N>{p.call, k, b, piece}, [clock](std::int64_t i) { return clock[i]; }, s.samples,
-        static_cast<int>(threadIdx.x), kPlainThreads);
-  });
+  apply_words<Words, Width, true, kPlainThreads>(ShortRows(plan), Tile{scratch.steps, nullptr, values, out, rows});
+  if (!plan.checks) return;
+  check_run<T>(
+      block, [&copy](std::int64_t i) { return copy.clock[i]; }, copy.samples, static_cast<int>(threadIdx.x),
+      kPlainThreads);
 }
 
-template <class T, int N>
-void launch_align_short(const ShortParameters<N>& parameters, DType words, int width, std::size_t clocks,
-                        void* stream) {
+template <class T>
+void launch_align_short(const AlignParameters<1>& parameters, std::uint32_t blocks, void* stream) {
   const auto launch_with = [&](auto kernel) {
-    launch_blocks(kernel, parameters, parameters.tiles, kPlainThreads, stream, Start::early, clocks);
+    launch_blocks(kernel, parameters, blocks, kPlainThreads, stream, Start::early);
   };
   const auto with_words = [&]<class Words>() {
-    width == 16 ? launch_with(align_short_kernel<T, N, Words, 16>) : launch_with(align_short_kernel<T, N, Words, 8>);
+    parameters.plans[0].width == 16 ? launch_with(align_short_kernel<T, Words, 16>)
+                                    : launch_with(align_short_kernel<T, Words, 8>);
   };
-  switch (words) {
+  switch (parameters.plans[0].dtype) {
     case DType::f32:
       return with_words.template operator()<F32Words>();
     case DType::f16:

@@ -2,7 +2,6 @@
 
 namespace robocache::cuda {
 
-template void launch_align_short<float>(const ShortParameters<1>&, DType, int, std::size_t, void*);
-template void launch_align_short<float>(const ShortParameters<kShortStreams>&, DType, int, std::size_t, void*);
+template void launch_align_short<float>(const AlignParameters<1>&, std::uint32_t, void*);
 
 }  // namespace robocache::cuda

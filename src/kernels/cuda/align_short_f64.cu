@@ -2,7 +2,6 @@
 
 namespace robocache::cuda {
 
-template void launch_align_short<double>(const ShortParameters<1>&, DType, int, std::size_t, void*);
-template void launch_align_short<double>(const ShortParameters<kShortStreams>&, DType, int, std::size_t, void*);
+template void launch_align_short<double>(const AlignParameters<1>&, std::uint32_t, void*);
 
 }  // namespace robocache::cuda
