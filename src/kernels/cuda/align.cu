@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -162,13 +161,13 @@ std::uint32_t plan_blocks(const AlignArgs& call, std::span<const AlignStream> st
 
 /// Whether a plain stream is such as launch_align_short takes.
 bool is_short(const AlignArgs& call, const AlignStream& s, const AlignPlan& plan) {
-  if (std::getenv("SO")) return false;  // EXPERIMENT
   const auto near = [](std::int64_t count, std::int64_t bytes) {
     return bytes >= 0 && bytes <= std::numeric_limits<std::int32_t>::max() / count;
   };
   const auto time_size = static_cast<std::int64_t>(size_of(call.time));
   const bool clock = s.samples > 0 && s.samples <= kAlignWindow && (s.stamp_row == 1 || s.samples == 1);
-  return !plan.indirect && clock && s.columns > 0 && s.dtype != DType::f64 && near(1, plan.stamp_batch) &&
+  const bool whole = plan.pieces == plan.tiles;  // no block without targets
+  return whole && !plan.indirect && clock && s.columns > 0 && s.dtype != DType::f64 && near(1, plan.stamp_batch) &&
          near(1, call.at_batch * time_size) && near(call.targets, call.at_row * time_size) && near(1, call.targets) &&
          near(1, plan.value_batch) && near(s.samples, plan.value_pitch) && near(1, plan.out_batch) &&
          near(call.targets, plan.out_pitch);

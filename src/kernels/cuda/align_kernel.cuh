@@ -21,32 +21,25 @@ __device__ __forceinline__ void keep(const Placement& p, std::int64_t source, Sc
   if constexpr (requires { scratch.weights; }) scratch.weights[threadIdx.x] = p.weight;
 }
 
-/// What `locate` needs to know of a stream.
-struct How {
-  Interp interp;
-  bool clamps, limited;      ///< as in AlignPlan
-  std::int64_t value_pitch;  ///< bytes
-};
-
 /// Finds what the row of a target is made of; false: locate_rest must. Marks are left to the caller: rows come first.
 template <class T, int N, class Scratch>
 __device__ __forceinline__ bool locate(const Block<N>& block, T target, std::int64_t samples, const Neighbours<T>& near,
-                                       const How& how, Placement& p, Scratch& scratch) {
+                                       std::int64_t value_pitch, Placement& p, Scratch& scratch) {
+  const AlignPlan& plan = block.plan();
   bool found = false;
-  if (how.interp == Interp::linear &&
-      !how.limited) {  // written out: the most common question, in half the instructions
-    found =
-        place_common(near, samples, target, how.clamps, PlaceOptions{Interp::linear, {}, {}, kNoLimit, kNoLimit}, p);
+  if (plan.interp == Interp::linear && !plan.limited) {  // written out: what most calls ask, in half the instructions
+    constexpr PlaceOptions kLinear{Interp::linear, {}, {}, kNoLimit, kNoLimit};
+    found = place_common(near, samples, target, plan.clamps, kLinear, p);
   } else {
-    PlaceOptions options{how.interp, {}, {}, kNoLimit, kNoLimit};
-    if (how.limited) {
+    PlaceOptions options{plan.interp, {}, {}, kNoLimit, kNoLimit};
+    if (plan.limited) {
       options.max_gap_ns = block.stream().place.max_gap_ns;
       options.max_age_ns = block.stream().place.max_age_ns;
     }
-    found = place_common(near, samples, target, how.clamps, options, p);
+    found = place_common(near, samples, target, plan.clamps, options, p);
   }
   if (found) {
-    keep(p, p.index * how.value_pitch, scratch);
+    keep(p, p.index * value_pitch, scratch);
     return true;
   }
   scratch.steps[threadIdx.x].source = near.i;
@@ -87,6 +80,13 @@ __device__ __forceinline__ void settle(const void* address) {
   if (reinterpret_cast<std::uintptr_t>(address) == 1) start_next();
 }
 
+/// Has a value computed here, though the compiler would do it where it is used: before await_earlier() that costs nothing.
+__device__ __forceinline__ void pin(std::uint32_t& value) { asm volatile("" : "+r"(value)); }
+template <class V>
+__device__ __forceinline__ void pin(V*& value) {
+  asm volatile("" : "+l"(value));
+}
+
 template <class T, int N>
 __device__ __forceinline__ Work<T> work_of(const Block<N>& block) {
   const AlignPlan& plan = block.plan();
@@ -119,9 +119,7 @@ __device__ __forceinline__ void locate_tile(const Block<N>& block, const Work<T>
   if (has_target) {
     const T placed = work.targets.placed(target);
     const Neighbours<T> near = neighbours(window, scratch.cache, source.stamps, source.count, placed);
-    const AlignPlan& plan = block.plan();
-    const How how{plan.interp, plan.clamps, plan.limited, plan.value_pitch};
-    rest = !locate(block, placed, source.count, near, how, p, scratch);
+    rest = !locate(block, placed, source.count, near, block.plan().value_pitch, p, scratch);
   }
   __syncthreads();
   if (has_target && !rest) write_marks(block, work.t, p);

@@ -1,20 +1,22 @@
 #pragma once
 
-#include "cuda/bulk_copy.cuh"
 #include "kernels/cuda/align_kernel.cuh"
 
-// The kernel for one plain stream with a clock that fits a block's window, and rows that 32 bits reach. Such a call is
-// over in a few microseconds, in which a warp's instructions wait for each other: what this kernel does not ask, at run
-// time, is why it is there. On H200 (bench align_cuda) FIGURES.
+// The kernel for one plain stream with a clock that fits a block's window and rows that 32 bits reach. Such a call is
+// over in a few microseconds, in which a warp's instructions wait for each other: this kernel does what align_kernel
+// does with half of them between one read and the next, for it asks less and has computed more before await_earlier().
+// On H200 (bench align_cuda) that is 1.25x at 8x250->128x128, 1.16x at 32x500->256x256, 1.13x at 256x500->250x32, 1.06x
+// at 1024x1000->500x32 and 1.01x to 1.04x at the two of 512 columns.
+//
+// Several streams are left to align_kernel. Blocks that serve a tile of targets in all of them walk through the
+// instructions of each: 1.1x to 1.7x slower than a block for each stream (fusion, B=4 to 1024).
 namespace robocache::cuda {
 
 /// A block's shared memory.
 template <class T>
 struct ShortScratch {
-  static constexpr std::uint32_t kSpare = kBulkUnit / sizeof(T);
-  alignas(kBulkUnit) T clock[kAlignWindow + 1 + kSpare];
+  T clock[kAlignWindow + 1];
   Step steps[kPlainTile];
-  BulkBarrier arrived;
   bool rest;  ///< locate_rest has something to do
 };
 
@@ -29,79 +31,37 @@ struct ShortRows {
         out_pitch(static_cast<std::uint32_t>(plan.out_pitch)) {}
 };
 
-/// `data` + i * pitch where all of it is less than 2^31.
-__device__ __forceinline__ const char* near(const void* data, std::uint32_t i, std::int64_t pitch) {
+/// `data` + i * pitch; pitches are less than 2^31.
+__device__ __forceinline__ const char* advanced(const void* data, std::uint32_t i, std::int64_t pitch) {
   return static_cast<const char*>(data) + std::uint64_t{i} * static_cast<std::uint32_t>(pitch);
 }
 
-/// A load that stays behind await_earlier(): ptxas moves __ldg, which promises that nobody writes there, before it.
+/// Starts to copy a clock, of which this thread has the stamp at `from` and every kPlainThreads-th behind it, to `to` in
+/// shared memory; none of it is there before await_clock().
 template <class T>
-__device__ __forceinline__ T load_behind(const char* from) {
-  return *reinterpret_cast<const T*>(from);
+__device__ __forceinline__ void copy_clock(const char* from, std::uint32_t samples, std::uint32_t to) {
+#pragma unroll
+  for (std::uint32_t k = 0; k <= kAlignWindow; k += kPlainThreads) {
+    if (threadIdx.x + k < samples) {
+      asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to + k * static_cast<std::uint32_t>(sizeof(T))),
+                   "l"(from + k * sizeof(T)), "n"(sizeof(T))
+                   : "memory");
+    }
+  }
 }
 
-/// The clock of a batch row on its way to shared memory, where it is as far from a multiple of 16 bytes as in global
-/// memory. One thread asks for whole units; the few stamps before and behind these are copied one by one. Before sm_90
-/// all are.
+/// Waits for the clock, and adds the stream's offset. Called by every thread of the block.
 template <class T>
-struct ClockCopy {
-  const char* stamps;
-  T* clock;
-  std::uint32_t samples;
-  std::uint32_t first, end;  ///< bytes: whole units
-  std::uint32_t own;         ///< byte at which this thread's stamp begins
-  bool has_own;
-
-  /// Reads no memory: it can be asked for before await_earlier().
-  __device__ __forceinline__ ClockCopy(const AlignPlan& plan, std::uint32_t b, ShortScratch<T>& scratch)
-      : stamps(near(plan.stamps, b, plan.stamp_batch)), samples(static_cast<std::uint32_t>(plan.samples)) {
-    const auto bytes = static_cast<std::uint32_t>(samples * sizeof(T));
-    const std::uint32_t lead = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(stamps)) % kBulkUnit;
-    clock = scratch.clock + lead / sizeof(T);
-    first = min((kBulkUnit - lead) % kBulkUnit, bytes);
-    end = first + (bytes - first) / kBulkUnit * kBulkUnit;
-    const auto at = static_cast<std::uint32_t>(threadIdx.x * sizeof(T));
-    const bool before = at < kBulkUnit;
-    own = before ? at : end + at - kBulkUnit;
-    has_own = own < (before ? first : bytes);
-  }
-
-  /// Called by every thread of the block.
-  __device__ __forceinline__ void begin([[maybe_unused]] BulkBarrier& arrived) const {
-#if __CUDA_ARCH__ >= 900
-    if (threadIdx.x == 0) {
-      arrived.copy(reinterpret_cast<char*>(clock) + first, stamps + first, end - first);
-    }
-    if (has_own) *at(own) = load_behind<T>(stamps + own);
-#else
-    for (std::uint32_t i = threadIdx.x; i < samples; i += kPlainThreads) {
-      clock[i] = load_behind<T>(stamps + i * sizeof(T));
-    }
-#endif
-  }
-
-  /// The same; the clock is complete on return, padded for the search and shifted.
-  __device__ __forceinline__ void finish(const AlignPlan& plan, BulkBarrier& arrived) const {
-    constexpr T kLast =
-        std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
-    const auto last = static_cast<std::uint32_t>(searched(static_cast<int>(samples)));
+__device__ __forceinline__ void await_clock(const AlignPlan& plan, std::uint32_t samples, T* clock) {
+  asm volatile("cp.async.wait_all;" ::: "memory");
+  __syncthreads();
+  if (plan.shift_bits == 0) return;
+  T shift;
+  memcpy(&shift, &plan.shift_bits, sizeof shift);
 #pragma unroll 1
-    for (std::uint32_t i = samples + threadIdx.x; i <= last; i += kPlainThreads) clock[i] = kLast;
-    __syncthreads();
-    arrived.wait();
-    if (plan.shift_bits == 0) return;
-    T shift;
-    memcpy(&shift, &plan.shift_bits, sizeof shift);
-#pragma unroll 1
-    for (std::uint32_t i = threadIdx.x; i < samples; i += kPlainThreads) clock[i] = Clock<T>::sum(clock[i], shift);
-    __syncthreads();
-  }
-
- private:
-  __device__ __forceinline__ T* at(std::uint32_t byte) const {
-    return reinterpret_cast<T*>(reinterpret_cast<char*>(clock) + byte);
-  }
-};
+  for (std::uint32_t i = threadIdx.x; i < samples; i += kPlainThreads) clock[i] = Clock<T>::sum(clock[i], shift);
+  __syncthreads();
+}
 
 template <class T, class Words, int Width>
 __global__ void __launch_bounds__(kPlainThreads, 5)
@@ -111,38 +71,40 @@ __global__ void __launch_bounds__(kPlainThreads, 5)
   if (block.b >= call.batch) return;
   start_next();
   prefetch_piece<T>(block);
-  if (threadIdx.x == 0) {
-    scratch.arrived.init(1);
-    scratch.rest = false;
-  }
   const AlignPlan& plan = block.plan();
-  const std::uint32_t rows = block.piece + 1 < plan.tiles ? plan.tile : plan.last_tile;
+  const auto samples = static_cast<std::uint32_t>(plan.samples);
+  if (threadIdx.x == 0) scratch.rest = false;
+  pad_cache<kPlainThreads>(static_cast<int>(samples), scratch.clock);
+  std::uint32_t rows = block.piece + 1 < plan.tiles ? plan.tile : plan.last_tile;
   const std::uint32_t first = block.piece * plan.tile;
   const std::uint32_t t = min(first + threadIdx.x, static_cast<std::uint32_t>(call.targets) - 1);
-  const bool has_target = threadIdx.x < rows;
-  const char* const at = near(near(call.at, block.b, call.at_batch), t, call.at_row);
-  const char* const values = near(plan.values, block.b, plan.value_batch);
-  char* const out = const_cast<char*>(near(near(plan.out, block.b, plan.out_batch), first, plan.out_pitch));
-  const ClockCopy<T> copy(plan, block.b, scratch);
+  const char* at = advanced(advanced(call.at, block.b, call.at_batch), t, call.at_row);
+  const char* stamps = advanced(plan.stamps, block.b, plan.stamp_batch) + threadIdx.x * sizeof(T);
+  auto clock = static_cast<std::uint32_t>(__cvta_generic_to_shared(scratch.clock + threadIdx.x));
+  const char* values = advanced(plan.values, block.b, plan.value_batch);
+  char* out = const_cast<char*>(advanced(advanced(plan.out, block.b, plan.out_batch), first, plan.out_pitch));
+  pin(at), pin(stamps), pin(clock), pin(rows), pin(values), pin(out);
+  ShortRows row(plan);
+  NarrowLane<kPlainThreads> lane(plan.lane_bits);
+  pin(row.chunks), pin(lane.chunk), pin(lane.row), pin(lane.row_step);
   settle(at);
-  settle(copy.stamps + copy.own);
+  settle(stamps);
   await_earlier();
-  T target = load_behind<T>(at);
-  copy.begin(scratch.arrived);
+  T target = load_behind(reinterpret_cast<const T*>(at));
+  copy_clock<T>(stamps, samples, clock);
   if (call.origin != nullptr) {
-    TargetRow<T> targets = targets_of<T>(block);
-    read_origin(block, targets);
-    target = targets.placed(target);
+    const T* const origin = static_cast<const T*>(call.origin) + block.b * call.origin_row;
+    target = Clock<T>::sum(load_behind(origin), target);
   }
-  copy.finish(plan, scratch.arrived);
+  await_clock(plan, samples, scratch.clock);
+  const bool has_target = threadIdx.x < rows;
   Placement placement;
   bool rest = false;
   if (has_target) {
-    const auto count = static_cast<int>(copy.samples);
+    const auto count = static_cast<int>(samples);
     const Neighbours<T> around =
-        neighbours({0, count, 1, count}, copy.clock, row_source<T>(block).stamps, count, target);
-    const How how{plan.interp, plan.clamps, plan.limited, static_cast<std::uint32_t>(plan.value_pitch)};
-    rest = !locate(block, target, count, around, how, placement, scratch);
+        neighbours({0, count, 1, count}, scratch.clock, row_source<T>(block).stamps, count, target);
+    rest = !locate(block, target, count, around, static_cast<std::uint32_t>(plan.value_pitch), placement, scratch);
   }
   __syncthreads();
   if (has_target && !rest) write_marks(block, t, placement);
@@ -150,11 +112,11 @@ __global__ void __launch_bounds__(kPlainThreads, 5)
     if (rest) locate_rest(block, t, row_source<T>(block), scratch);
     __syncthreads();
   }
-  apply_words<Words, Width, true, kPlainThreads>(ShortRows(plan), Tile{scratch.steps, nullptr, values, out, rows});
+  const Tile tile{scratch.steps, nullptr, values, out, rows};
+  apply_words<Words, Width, true>(row, tile, lane);
   if (!plan.checks) return;
   check_run<T>(
-      block, [&copy](std::int64_t i) { return copy.clock[i]; }, copy.samples, static_cast<int>(threadIdx.x),
-      kPlainThreads);
+      block, [](std::int64_t i) { return scratch.clock[i]; }, samples, static_cast<int>(threadIdx.x), kPlainThreads);
 }
 
 template <class T>

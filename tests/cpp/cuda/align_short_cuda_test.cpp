@@ -182,5 +182,30 @@ TEST_F(CudaAlignShort, SaysWhichStampIsOutOfOrder) {
   }
 }
 
+/// More batch rows than a grid has in one dimension.
+TEST_F(CudaAlignShort, EveryBatchRowIsServed) {
+  constexpr std::int64_t kBatch = 70'001;
+  constexpr std::int64_t kColumns = 4;
+  std::vector<float> values, stamps, at;
+  for (std::int64_t b = 0; b < kBatch; ++b) {
+    stamps.insert(stamps.end(), {0.0F, 1.0F, 2.0F});
+    for (std::int64_t i = 0; i < 3 * kColumns; ++i) values.push_back(static_cast<float>(b % 1000 + i));
+    at.insert(at.end(), {0.25F, 1.5F});
+  }
+  const auto out_of = [&](Device device, auto copy, float* out) {
+    Stream stream;
+    stream.values = {copy(values), DType::f32, {kBatch, 3, kColumns}, device};
+    stream.stamps = {copy(stamps), DType::f32, {kBatch, 3}, device};
+    resample(stream, ConstTensor(copy(at), DType::f32, {kBatch, 2}, device),
+             Tensor(out, DType::f32, {kBatch, 2, kColumns}, device));
+  };
+  std::vector<float> want(static_cast<std::size_t>(kBatch * 2 * kColumns), -1);
+  out_of({}, [](const auto& v) { return v.data(); }, want.data());
+  Arena arena(std::size_t{16} << 20);
+  float* const out = arena.copy(std::vector<float>(want.size(), -1));
+  out_of(kGpu, [&](const auto& v) { return arena.copy(v); }, out);
+  EXPECT_EQ(to_host(out, want.size()), want);
+}
+
 }  // namespace
 }  // namespace robocache
