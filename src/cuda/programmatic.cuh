@@ -26,8 +26,8 @@ __device__ __forceinline__ void await_earlier() {
 #endif
 }
 
-/// A load that stays behind await_earlier(): ptxas may move __ldg, which promises that nobody writes there, before it (as
-/// it does where there is no branch between them).
+/// A load that stays behind await_earlier(). ptxas moves __ldg before it where no branch is between them: that promises
+/// that nobody writes there as long as the kernel runs.
 template <class T>
 __device__ __forceinline__ T load_behind(const T* from) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8);

@@ -80,7 +80,7 @@ __device__ __forceinline__ void settle(const void* address) {
   if (reinterpret_cast<std::uintptr_t>(address) == 1) start_next();
 }
 
-/// Has a value computed here, though the compiler would do it where it is used: before await_earlier() that costs nothing.
+/// Has `value` computed here as far as nvcc goes: ptxas, which settle() binds, too, may move the end of it.
 __device__ __forceinline__ void pin(std::uint32_t& value) { asm volatile("" : "+r"(value)); }
 template <class V>
 __device__ __forceinline__ void pin(V*& value) {

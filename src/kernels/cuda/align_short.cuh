@@ -22,11 +22,10 @@ struct ShortScratch {
 
 /// What AlignPlan says of rows, in 32 bits.
 struct ShortRows {
-  std::uint32_t chunks, lane_bits, value_pitch, out_pitch;
+  std::uint32_t chunks, value_pitch, out_pitch;
 
   __device__ __forceinline__ explicit ShortRows(const AlignPlan& plan)
       : chunks(plan.chunks),
-        lane_bits(plan.lane_bits),
         value_pitch(static_cast<std::uint32_t>(plan.value_pitch)),
         out_pitch(static_cast<std::uint32_t>(plan.out_pitch)) {}
 };
@@ -36,8 +35,8 @@ __device__ __forceinline__ const char* advanced(const void* data, std::uint32_t 
   return static_cast<const char*>(data) + std::uint64_t{i} * static_cast<std::uint32_t>(pitch);
 }
 
-/// Starts to copy a clock, of which this thread has the stamp at `from` and every kPlainThreads-th behind it, to `to` in
-/// shared memory; none of it is there before await_clock().
+/// Starts to copy a clock, of which this thread has the stamp at `from` and every kPlainThreads-th behind it, to shared
+/// memory from `to` on; none of it is there before await_clock().
 template <class T>
 __device__ __forceinline__ void copy_clock(const char* from, std::uint32_t samples, std::uint32_t to) {
 #pragma unroll
@@ -104,7 +103,7 @@ __global__ void __launch_bounds__(kPlainThreads, 5)
     const auto count = static_cast<int>(samples);
     const Neighbours<T> around =
         neighbours({0, count, 1, count}, scratch.clock, row_source<T>(block).stamps, count, target);
-    rest = !locate(block, target, count, around, static_cast<std::uint32_t>(plan.value_pitch), placement, scratch);
+    rest = !locate(block, target, count, around, row.value_pitch, placement, scratch);
   }
   __syncthreads();
   if (has_target && !rest) write_marks(block, t, placement);
