@@ -5,11 +5,11 @@
 // The kernel for one plain stream with a clock that fits a block's window and rows that 32 bits reach. Such a call is
 // over in a few microseconds, in which a warp's instructions wait for each other: this kernel does what align_kernel
 // does with half of them between one read and the next, for it asks less and has computed more before await_earlier().
-// On H200 (bench align_cuda) that is 1.25x at 8x250->128x128, 1.16x at 32x500->256x256, 1.13x at 256x500->250x32, 1.06x
-// at 1024x1000->500x32 and 1.01x to 1.04x at the two of 512 columns.
+// On H200 (bench align_cuda) that is 1.25x at 8x250->128x128, 1.18x at 32x500->256x256, 1.14x at 256x500->250x32, 1.06x
+// at 1024x1000->500x32, 1.04x at 64x1000->512x512 and 1.02x at 256x1000->512x512.
 //
 // Several streams are left to align_kernel. Blocks that serve a tile of targets in all of them walk through the
-// instructions of each: 1.1x to 1.7x slower than a block for each stream (fusion, B=4 to 1024).
+// instructions of each: 1.07x to 1.7x slower than a block for each stream (fusion, B=4 to 1024).
 namespace robocache::cuda {
 
 /// A block's shared memory.

@@ -1,5 +1,5 @@
-// The CUDA kernel for plain streams with short clocks against the CPU's, bit for bit, on both sides of each of its
-// limits: beyond them another kernel has to say the same.
+// The CUDA kernel for one plain stream with a short clock against the CPU's, bit for bit, on both sides of each of its
+// limits: beyond them, as of two streams, another kernel has to say the same.
 #include <limits>
 
 #include "align_random_cuda.hpp"
