@@ -26,6 +26,19 @@ __device__ __forceinline__ void await_earlier() {
 #endif
 }
 
+/// A load that stays behind await_earlier(). ptxas moves __ldg before it where no branch is between them: that promises
+/// that nobody writes there as long as the kernel runs.
+template <class T>
+__device__ __forceinline__ T load_behind(const T* from) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  T value;
+  if constexpr (sizeof(T) == 4)
+    asm volatile("ld.global.b32 %0, [%1];" : "=r"(reinterpret_cast<std::uint32_t&>(value)) : "l"(from) : "memory");
+  else
+    asm volatile("ld.global.b64 %0, [%1];" : "=l"(reinterpret_cast<std::uint64_t&>(value)) : "l"(from) : "memory");
+  return value;
+}
+
 /// Asks for `bytes` from `from` on, or a few less, to be brought to the L2. One thread does for all.
 __device__ __forceinline__ void prefetch([[maybe_unused]] const char* from, [[maybe_unused]] std::int64_t bytes) {
 #if __CUDA_ARCH__ >= 900

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -158,6 +159,20 @@ std::uint32_t plan_blocks(const AlignArgs& call, std::span<const AlignStream> st
   return blocks;
 }
 
+/// Whether a plain stream is such as launch_align_short takes.
+bool is_short(const AlignArgs& call, const AlignStream& s, const AlignPlan& plan) {
+  const auto near = [](std::int64_t count, std::int64_t bytes) {
+    return bytes >= 0 && bytes <= std::numeric_limits<std::int32_t>::max() / count;
+  };
+  const auto time_size = static_cast<std::int64_t>(size_of(call.time));
+  const bool clock = s.samples > 0 && s.samples <= kAlignWindow && (s.stamp_row == 1 || s.samples == 1);
+  const bool whole = plan.pieces == plan.tiles;  // no block without targets
+  return whole && !plan.indirect && clock && s.columns > 0 && s.dtype != DType::f64 && near(1, plan.stamp_batch) &&
+         near(1, call.at_batch * time_size) && near(call.targets, call.at_row * time_size) && near(1, call.targets) &&
+         near(1, plan.value_batch) && near(s.samples, plan.value_pitch) && near(1, plan.out_batch) &&
+         near(call.targets, plan.out_pitch);
+}
+
 /// Memory in which the tiles of quaternions tell each other their signs; none where every batch row is one tile.
 template <int N>
 Buffer sign_memory(std::span<const AlignStream> streams, AlignParameters<N>& parameters, const Context& ctx) {
@@ -182,8 +197,13 @@ Buffer sign_memory(std::span<const AlignStream> streams, AlignParameters<N>& par
 
 /// A launch of `kernel`; two where quaternions have more tiles than one.
 template <class T, int N>
-void launch_kernel(Kernel kernel, std::span<const AlignStream> streams, AlignParameters<N>& parameters,
-                   std::uint32_t blocks, const Context& ctx) {
+void launch_kernel(Kernel kernel, const AlignArgs& call, std::span<const AlignStream> streams,
+                   AlignParameters<N>& parameters, std::uint32_t blocks, const Context& ctx) {
+  if constexpr (N == 1) {
+    if (kernel == Kernel::plain && is_short(call, streams.front(), parameters.plans[0])) {
+      return launch_align_short<T>(parameters, blocks, ctx.stream);
+    }
+  }
   if (kernel == Kernel::plain) return launch_align<T>(parameters, blocks, ctx.stream);
   const auto launch_twice = [&](auto* launch) {
     const Buffer signs = sign_memory(streams, parameters, ctx);
@@ -226,7 +246,7 @@ void align_streams(const AlignArgs& args, std::span<const AlignStream> streams, 
                   : N == 1                    ? one_curve_cut(streams.front())
                                               : kCurvesCut;
   const std::uint32_t blocks = plan_blocks(args, streams, cut, parameters);
-  launch_kernel<T>(kernel, streams, parameters, blocks, ctx);
+  launch_kernel<T>(kernel, args, streams, parameters, blocks, ctx);
 }
 
 /// Whether these runs of streams have a kernel of their own: what takes the place of align_curves_kernel.

@@ -182,12 +182,13 @@ __device__ __forceinline__ void store_chunks(Lane& lane, const Step& step, typen
 }
 
 /// Rows of more than 32 chunks: a warp takes a row, a lane every 32nd chunk of it. `Contiguous`: the chunks of a sample lie
-/// side by side.
-template <class Words, int Width, bool Contiguous, int Threads>
-__device__ __forceinline__ void apply_wide(const AlignPlan& plan, const Tile& tile) {
+/// side by side. `Plan` is AlignPlan, or what has its names for a row's chunks and pitches.
+template <class Words, int Width, bool Contiguous, int Threads, class Plan>
+__device__ __forceinline__ void apply_wide(const Plan& plan, const Tile& tile) {
   constexpr std::uint32_t kInFlight = Width == 16 ? 2 : 4;
   const std::uint32_t first = threadIdx.x % 32;
-  const std::int64_t chunk_step = Contiguous ? Width : plan.value_chunk;
+  std::int64_t chunk_step = Width;
+  if constexpr (!Contiguous) chunk_step = plan.value_chunk;
   for (std::uint32_t row = threadIdx.x / 32; row < tile.rows; row += Threads / 32) {
     const Step step = tile.steps[row];
     const auto weight = weight_of<Words>(tile, row, step);
@@ -201,54 +202,65 @@ __device__ __forceinline__ void apply_wide(const AlignPlan& plan, const Tile& ti
   }
 }
 
-/// Rows of up to 32 chunks: 2^lane_bits lanes take a row, a chunk each.
-template <class Words, int Width, bool Contiguous, int Threads>
-__device__ __forceinline__ void apply_narrow(const AlignPlan& plan, const Tile& tile) {
+/// A thread's place among rows of up to 32 chunks: 2^lane_bits lanes take a row, a chunk each.
+template <int Threads>
+struct NarrowLane {
+  std::uint32_t chunk;
+  std::uint32_t row;       ///< its first
+  std::uint32_t row_step;  ///< to its next
+
+  __device__ __forceinline__ explicit NarrowLane(std::uint32_t lane_bits)
+      : chunk(threadIdx.x & ((1u << lane_bits) - 1)), row(threadIdx.x >> lane_bits), row_step(Threads >> lane_bits) {}
+};
+
+/// Rows of up to 32 chunks.
+template <class Words, int Width, bool Contiguous, int Threads, class Plan>
+__device__ __forceinline__ void apply_narrow(const Plan& plan, const Tile& tile, const NarrowLane<Threads>& lane) {
   using Chunk = typename ChunkOf<Width>::type;
   constexpr std::uint32_t kInFlight = Width == 16 ? 2 : Width == 8 ? 3 : 4;  // what fits the registers
-  const std::uint32_t chunk = threadIdx.x & ((1u << plan.lane_bits) - 1);
+  const std::uint32_t chunk = lane.chunk;
   if (chunk >= plan.chunks) return;
-  const std::uint32_t row_step = Threads >> plan.lane_bits;
-  const std::uint32_t first = threadIdx.x >> plan.lane_bits;
-  const char* const values = tile.values + chunk * (Contiguous ? Width : plan.value_chunk);
+  const char* values = tile.values + chunk * Width;
+  if constexpr (!Contiguous) values = tile.values + chunk * plan.value_chunk;
   char* const out = tile.out + chunk * Width;
-  for (std::uint32_t row = first; row < tile.rows; row += kInFlight * row_step) {
+  for (std::uint32_t row = lane.row; row < tile.rows; row += kInFlight * lane.row_step) {
     Step steps[kInFlight];
     Pair<Chunk> pairs[kInFlight];
 #pragma unroll
     for (std::uint32_t k = 0; k < kInFlight; ++k) {
       // Past the end: the last row once more, which costs no branch.
-      steps[k] = tile.steps[min(row + k * row_step, tile.rows - 1)];
+      steps[k] = tile.steps[min(row + k * lane.row_step, tile.rows - 1)];
       load_pair(steps[k], values + steps[k].source, plan.value_pitch, pairs[k]);
     }
 #pragma unroll
     for (std::uint32_t k = 0; k < kInFlight; ++k) {
-      const std::uint32_t at = row + k * row_step;
+      const std::uint32_t at = row + k * lane.row_step;
       if (at >= tile.rows) break;
       *reinterpret_cast<Chunk*>(out + at * plan.out_pitch) = stored<Words>(tile, at, steps[k], pairs[k]);
     }
   }
 }
 
-template <class Words, int Width, bool Contiguous, int Threads>
-__device__ __forceinline__ void apply_words(const AlignPlan& plan, const Tile& tile) {
+template <class Words, int Width, bool Contiguous, int Threads, class Plan>
+__device__ __forceinline__ void apply_words(const Plan& plan, const Tile& tile, const NarrowLane<Threads>& lane) {
   if (plan.chunks > 32) return apply_wide<Words, Width, Contiguous, Threads>(plan, tile);
-  apply_narrow<Words, Width, Contiguous, Threads>(plan, tile);
+  apply_narrow<Words, Width, Contiguous>(plan, tile, lane);
 }
 
 /// Integers and bools are only ever copied or filled, which any kind of word does.
 template <int Width, bool Contiguous, int Threads = kAlignThreads>
 __device__ __forceinline__ void apply_width(const AlignPlan& plan, const Tile& tile) {
+  const NarrowLane<Threads> lane(plan.lane_bits);
   if constexpr (Width >= 8) {
-    if (plan.dtype == DType::f64) return apply_words<F64Words, Width, Contiguous, Threads>(plan, tile);
+    if (plan.dtype == DType::f64) return apply_words<F64Words, Width, Contiguous>(plan, tile, lane);
   }
   if constexpr (Width >= 4) {
-    if (plan.dtype == DType::f32) return apply_words<F32Words, Width, Contiguous, Threads>(plan, tile);
+    if (plan.dtype == DType::f32) return apply_words<F32Words, Width, Contiguous>(plan, tile, lane);
   }
   if constexpr (Width >= 2) {
-    if (plan.dtype == DType::f16) return apply_words<F16Words, Width, Contiguous, Threads>(plan, tile);
+    if (plan.dtype == DType::f16) return apply_words<F16Words, Width, Contiguous>(plan, tile, lane);
   }
-  apply_words<Bf16Words, Width, Contiguous, Threads>(plan, tile);
+  apply_words<Bf16Words, Width, Contiguous>(plan, tile, lane);
 }
 
 }  // namespace robocache::cuda

@@ -15,27 +15,31 @@ struct Scratch {
   bool rest;  ///< locate_rest has something to do
 };
 
-template <class T, int N>
-__device__ __forceinline__ void keep(const Block<N>& block, std::int64_t t, const Placement& p, std::int64_t source,
-                                     Scratch<T>& scratch) {
+template <class Scratch>
+__device__ __forceinline__ void keep(const Placement& p, std::int64_t source, Scratch& scratch) {
   scratch.steps[threadIdx.x] = make_step(source, static_cast<float>(p.weight), p.store);
-  scratch.weights[threadIdx.x] = p.weight;
-  write_marks(block, t, p);
+  if constexpr (requires { scratch.weights; }) scratch.weights[threadIdx.x] = p.weight;
 }
 
-/// Finds what the row of target t is made of; false: locate_rest must.
-template <class T, int N>
-__device__ __forceinline__ bool locate(const Block<N>& block, std::int64_t t, T target, std::int64_t samples,
-                                       const Neighbours<T>& near, Scratch<T>& scratch) {
+/// Finds what the row of a target is made of; false: locate_rest must. Marks are left to the caller: rows come first.
+template <class T, int N, class Scratch>
+__device__ __forceinline__ bool locate(const Block<N>& block, T target, std::int64_t samples, const Neighbours<T>& near,
+                                       std::int64_t value_pitch, Placement& p, Scratch& scratch) {
   const AlignPlan& plan = block.plan();
-  PlaceOptions options{plan.interp, {}, {}, kNoLimit, kNoLimit};
-  if (plan.limited) {
-    options.max_gap_ns = block.stream().place.max_gap_ns;
-    options.max_age_ns = block.stream().place.max_age_ns;
+  bool found = false;
+  if (plan.interp == Interp::linear && !plan.limited) {  // written out: what most calls ask, in half the instructions
+    constexpr PlaceOptions kLinear{Interp::linear, {}, {}, kNoLimit, kNoLimit};
+    found = place_common(near, samples, target, plan.clamps, kLinear, p);
+  } else {
+    PlaceOptions options{plan.interp, {}, {}, kNoLimit, kNoLimit};
+    if (plan.limited) {
+      options.max_gap_ns = block.stream().place.max_gap_ns;
+      options.max_age_ns = block.stream().place.max_age_ns;
+    }
+    found = place_common(near, samples, target, plan.clamps, options, p);
   }
-  Placement p;
-  if (place_common(near, samples, target, plan.clamps, options, p)) {
-    keep(block, t, p, p.index * plan.value_pitch, scratch);
+  if (found) {
+    keep(p, p.index * value_pitch, scratch);
     return true;
   }
   scratch.steps[threadIdx.x].source = near.i;
@@ -44,9 +48,9 @@ __device__ __forceinline__ bool locate(const Block<N>& block, std::int64_t t, T 
 }
 
 /// The same for the targets that are left over. Apart, as the registers that `place` needs would be spilled.
-template <class T, int N>
+template <class T, int N, class Scratch>
 __device__ __forceinline__ void locate_rest(const Block<N>& block, std::int64_t t, const Source<T>& source,
-                                            Scratch<T>& scratch) {
+                                            Scratch& scratch) {
   const AlignPlan& plan = block.plan();
   TargetRow<T> targets = targets_of<T>(block);
   read_origin(block, targets);
@@ -54,7 +58,8 @@ __device__ __forceinline__ void locate_rest(const Block<N>& block, std::int64_t 
   const std::int64_t i = scratch.steps[threadIdx.x].source;
   const Placement p = place<T>(source.stamps, source.count, i, target, block.stream().place);
   const bool fill = p.store == Placement::Store::fill;
-  keep(block, t, p, fill ? fill_bits(block.stream().out_dtype, p.weight) : p.index * plan.value_pitch, scratch);
+  keep(p, fill ? fill_bits(block.stream().out_dtype, p.weight) : p.index * plan.value_pitch, scratch);
+  write_marks(block, t, p);
   if (p.refused) block.fault(Fault::Code::outside, t);
 }
 
@@ -73,6 +78,13 @@ struct Work {
 /// nothing.
 __device__ __forceinline__ void settle(const void* address) {
   if (reinterpret_cast<std::uintptr_t>(address) == 1) start_next();
+}
+
+/// Has `value` computed here as far as nvcc goes: ptxas, which settle() binds, too, may move the end of it.
+__device__ __forceinline__ void pin(std::uint32_t& value) { asm volatile("" : "+r"(value)); }
+template <class V>
+__device__ __forceinline__ void pin(V*& value) {
+  asm volatile("" : "+l"(value));
 }
 
 template <class T, int N>
@@ -102,13 +114,15 @@ __device__ __forceinline__ void locate_tile(const Block<N>& block, const Work<T>
   const Window window =
       load_window<kPlainThreads>(block, source, work.targets, work.first, work.first + block.plan().tile, work.window,
                                  target, has_target, scratch.cache);
+  Placement p;
   bool rest = false;
   if (has_target) {
     const T placed = work.targets.placed(target);
     const Neighbours<T> near = neighbours(window, scratch.cache, source.stamps, source.count, placed);
-    rest = !locate(block, work.t, placed, source.count, near, scratch);
+    rest = !locate(block, placed, source.count, near, block.plan().value_pitch, p, scratch);
   }
   __syncthreads();
+  if (has_target && !rest) write_marks(block, work.t, p);
   if (!scratch.rest) return;
   if (rest) locate_rest(block, work.t, source, scratch);
   __syncthreads();

@@ -171,13 +171,20 @@ __device__ __forceinline__ void narrow(const Stamps<T>& stamps, T earliest, T la
   }
 }
 
+/// Puts behind `count` stamps what a search looks at there.
+template <int Threads, class T>
+__device__ __forceinline__ void pad_cache(int count, T* cache) {
+  constexpr T kLast =
+      std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+#pragma unroll 1
+  for (int at = count + static_cast<int>(threadIdx.x); at <= searched(count); at += Threads) cache[at] = kLast;
+}
+
 /// Copies the window's stamps, and pads them for the search; called by every thread of the block. All loads leave before the
 /// first store.
 template <int Threads, class T>
 __device__ __forceinline__ void fill_cache(const Stamps<T>& stamps, const Window& window, T* cache) {
   constexpr int kPerThread = (kAlignWindow + 1) / Threads;
-  constexpr T kLast =
-      std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
   const int thread = static_cast<int>(threadIdx.x);
   const std::int64_t step = window.stride * stamps.row;
   const char* from = stamps.data + window.first * stamps.row + thread * step;
@@ -187,8 +194,7 @@ __device__ __forceinline__ void fill_cache(const Stamps<T>& stamps, const Window
     if (k * Threads + thread < window.count) read[k] = __ldg(reinterpret_cast<const T*>(from));
     from += Threads * step;
   }
-#pragma unroll 1
-  for (int at = window.count + thread; at <= searched(window.count); at += Threads) cache[at] = kLast;
+  pad_cache<Threads>(window.count, cache);
 #pragma unroll
   for (int k = 0; k < kPerThread; ++k) {
     const int at = k * Threads + thread;

@@ -100,6 +100,11 @@ struct AlignParameters {
 template <class T, int N>
 void launch_align(const AlignParameters<N>& parameters, std::uint32_t blocks, void* stream);
 
+/// The same for one stream with a clock of up to kAlignWindow stamps side by side, and pitches of less than 2^31 bytes
+/// (align.cu, is_short).
+template <class T>
+void launch_align_short(const AlignParameters<1>& parameters, std::uint32_t blocks, void* stream);
+
 /// The same for streams with runs, curves, rotations or plans of which all is alike, side by side and aligned.
 template <class T, int N>
 void launch_align_curves(const AlignParameters<N>& parameters, std::uint32_t blocks, void* stream);

@@ -121,5 +121,72 @@ TEST_F(CudaAlignChain, SoInAGraph) {
   cudaStreamDestroy(queue);
 }
 
+/// Clocks that the call before wrote: each is the line through the one before it at the same targets.
+struct ClockChain {
+  static constexpr int kSteps = 20;
+  const float* slope;  ///< [B, R]
+  const float* at;
+  const float* values;
+  float* clocks[kSteps + 1];
+  float* rows[kSteps];
+  Device device;
+
+  void run(void* queue) const {
+    const auto of = [this](const float* data, std::initializer_list<std::int64_t> shape) {
+      return ConstTensor(data, DType::f32, shape, device);
+    };
+    for (int k = 0; k < kSteps; ++k) {
+      Stream clock;
+      clock.values = of(slope, {kBatch, kRows, 1});
+      clock.stamps = of(clocks[k], {kBatch, kRows});
+      resample(clock, of(at, {kBatch, kRows}), Tensor(clocks[k + 1], DType::f32, {kBatch, kRows, 1}, device),
+               DataCheck::automatic, {.stream = queue});
+      Stream stream;
+      stream.values = of(values, {kBatch, kRows, kColumns});
+      stream.stamps = of(clocks[k + 1], {kBatch, kRows});
+      resample(stream, of(at, {kBatch, kRows}), Tensor(rows[k], DType::f32, {kBatch, kRows, kColumns}, device),
+               DataCheck::automatic, {.stream = queue});
+    }
+  }
+};
+
+TEST_F(CudaAlignChain, EveryClockIsTheOneThatTheCallBeforeWrote) {
+  constexpr std::size_t kStamps = kBatch * kRows;
+  std::mt19937_64 random(12);
+  std::vector<float> slope, at, clock;
+  for (std::size_t i = 0; i < kStamps; ++i) {
+    const auto s = static_cast<float>(i % kRows);
+    slope.push_back(s + static_cast<float>(random() % 1000) / 1000.0F);
+    at.push_back(s + static_cast<float>(random() % 1000) / 1000.0F);
+    clock.push_back(s);
+  }
+  const std::vector<float> blank(kStamps, -1.0F);
+  const std::vector<float> no_rows(kValues, -1.0F);
+  std::vector<std::vector<float>> clocks(ClockChain::kSteps + 1, blank);
+  std::vector<std::vector<float>> rows(ClockChain::kSteps, no_rows);
+  clocks[0] = clock;
+  Arena arena(std::size_t{64} << 20);
+  ClockChain cpu{slope.data(), at.data(), buffers_[0].data(), {}, {}, {}};
+  ClockChain gpu{arena.copy(slope), arena.copy(at), arena.copy(buffers_[0]), {}, {}, kGpu};
+  for (int k = 0; k <= ClockChain::kSteps; ++k) {
+    cpu.clocks[k] = clocks[static_cast<std::size_t>(k)].data();
+    gpu.clocks[k] = arena.copy(k == 0 ? clock : blank);
+  }
+  for (int k = 0; k < ClockChain::kSteps; ++k) {
+    cpu.rows[k] = rows[static_cast<std::size_t>(k)].data();
+    gpu.rows[k] = arena.copy(no_rows);
+  }
+  cpu.run(nullptr);
+  cudaStream_t queue = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  gpu.run(queue);
+  ASSERT_EQ(cudaStreamSynchronize(queue), cudaSuccess);
+  for (int k = 0; k < ClockChain::kSteps; ++k) {
+    ASSERT_EQ(to_host(gpu.rows[k], kValues), rows[static_cast<std::size_t>(k)]) << "step " << k;
+  }
+  cudaStreamDestroy(queue);
+}
+
 }  // namespace
 }  // namespace robocache

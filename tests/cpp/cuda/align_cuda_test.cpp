@@ -4,10 +4,8 @@
 #include <cmath>
 #include <random>
 
+#include "align_random_cuda.hpp"
 #include "cuda/status.hpp"
-#include "cuda_test.hpp"
-#include "kernels/align.hpp"
-#include "kernels/align_random.hpp"
 #include "robocache/align.hpp"
 
 namespace robocache {
@@ -17,96 +15,13 @@ using namespace cuda_testing;
 
 class CudaAlign : public CudaTest {};
 
-constexpr std::uint8_t kUntouched = 0xa5;
-
-/// Where one run writes, and the arguments that say so.
-struct Outputs {
-  std::vector<align_random::Bytes> values;
-  align_random::Bytes valid;
-  std::vector<std::int64_t> age_ns;
-  std::vector<AlignStream> streams;
-  AlignArgs args;
-
-  explicit Outputs(const align_random::Case& c) : args(c.args) {
-    const auto n = static_cast<std::int64_t>(c.streams.size());
-    const std::int64_t rows = args.batch * args.targets;
-    std::int64_t odd = 0;
-    for (const align_random::StreamCase& s : c.streams) {
-      streams.push_back(s.args);
-      AlignStream& a = streams.back();
-      a.number = static_cast<std::uint32_t>(streams.size() - 1);
-      a.out_row = a.columns + (odd++ % 4 == 3 ? 0 : odd);
-      a.out_batch = args.targets * a.out_row + odd % 2;
-      const auto elements = static_cast<std::size_t>(args.batch * a.out_batch + odd);
-      values.emplace_back(elements * size_of(a.out_dtype), kUntouched);
-    }
-    valid.assign(static_cast<std::size_t>(rows * n), kUntouched);
-    age_ns.assign(static_cast<std::size_t>(rows * n), -1);
-    args.valid_stream = rows;
-    args.valid_batch = args.targets;
-    args.valid_row = 1;
-    args.age_stream = 1;
-    args.age_row = n;
-    args.age_batch = n * args.targets;
-  }
-};
-
-Outputs on_cpu(const align_random::Case& c) {
-  Outputs out(c);
-  for (std::size_t i = 0; i < out.streams.size(); ++i) out.streams[i].out = out.values[i].data();
-  out.args.streams = out.streams;
-  out.args.valid = reinterpret_cast<bool*>(out.valid.data());
-  out.args.age_ns = out.age_ns.data();
-  cpu::align<Isa::baseline>(out.args, {});
-  return out;
-}
-
-IndexList copied(Arena& arena, const IndexList& list, const std::vector<std::int64_t>& content) {
-  return list.data == nullptr ? list : IndexList{arena.copy(content), list.stride, list.wide};
-}
-
-Outputs on_cuda(const align_random::Case& c, Arena& arena) {
-  arena.reset();
-  Outputs out(c);
-  AlignArgs args = out.args;
-  args.at = arena.copy(c.at);
-  if (args.origin != nullptr) args.origin = arena.copy(c.origin);
-  std::vector<std::uint8_t*> values;
-  for (std::size_t i = 0; i < c.streams.size(); ++i) {
-    const align_random::StreamCase& s = c.streams[i];
-    AlignStream& a = out.streams[i];
-    a.values = arena.copy(s.values) + (static_cast<const std::uint8_t*>(a.values) - s.values.data());
-    a.stamps = arena.copy(s.stamps);
-    a.lengths = copied(arena, a.lengths, s.lengths);
-    a.offsets = copied(arena, a.offsets, s.offsets);
-    a.rows = copied(arena, a.rows, s.rows);
-    if (a.scale != nullptr) a.scale = arena.copy(s.scale);
-    if (a.bias != nullptr) a.bias = arena.copy(s.bias);
-    values.push_back(arena.copy(out.values[i]));
-    a.out = values.back();
-  }
-  args.streams = out.streams;
-  std::uint8_t* const valid = arena.copy(out.valid);
-  args.valid = reinterpret_cast<bool*>(valid);
-  args.age_ns = arena.copy(out.age_ns);
-  cuda::align(args, {}, {});
-  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  for (std::size_t i = 0; i < values.size(); ++i) out.values[i] = to_host(values[i], out.values[i].size());
-  out.valid = to_host(valid, out.valid.size());
-  out.age_ns = to_host(args.age_ns, out.age_ns.size());
-  return out;
-}
-
 TEST_F(CudaAlign, RandomLayoutsAreBitEqualToTheCpu) {
   Arena arena(std::size_t{64} << 20);
   for (unsigned seed = 0; seed < 1200; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const align_random::Case c = align_random::make_case(seed);
-    const Outputs want = on_cpu(c);
-    const Outputs got = on_cuda(c, arena);
-    ASSERT_EQ(got.values, want.values);
-    ASSERT_EQ(got.valid, want.valid);
-    ASSERT_EQ(got.age_ns, want.age_ns);
+    expect_equal_to_cpu(c, arena);
+    if (HasFatalFailure()) return;
   }
 }
 
