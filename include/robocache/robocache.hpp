@@ -11,6 +11,7 @@
 #include <robocache/memory.hpp>
 #include <robocache/point_operators.hpp>
 #include <robocache/sampler.hpp>
+#include <robocache/store.hpp>
 #include <robocache/tensor.hpp>
 #include <robocache/voxelize.hpp>
 #include <robocache/voxelize_gradient.hpp>

@@ -37,13 +37,18 @@ struct StoreMemory {
 /// columns.
 class Store {
  public:
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
   /// When the samples of one stream or more were taken.
   ///   stamps_ns  [N]      i64
   ///   offsets    [E + 1]  i64   samples of episode e are offsets[e] to offsets[e + 1] - 1
   struct Clock {
     ConstTensor stamps_ns;
     ConstTensor offsets;
-    double rate_hz = 0;  ///< in each episode sample i is at first + round(i / rate) to 1 ns; 0: not so, or no rate claimed
+    /// In each episode sample i is at first + round(i / rate) to 1 ns, and no stream of the clock claims another rate.
+    /// 0: not so, or no rate claimed.
+    double rate_hz = 0;
   };
   struct Column {
     StoreStream stream;
@@ -57,31 +62,41 @@ class Store {
   [[nodiscard]] std::span<const Column> columns() const { return columns_; }
   /// Streams whose stamps are alike in every episode share a clock.
   [[nodiscard]] std::span<const Clock> clocks() const { return clocks_; }
-  [[nodiscard]] StoreMemory memory() const;
+  /// Of columns, clocks and episode_index.
+  [[nodiscard]] StoreMemory memory() const { return memory_; }
   [[nodiscard]] Device device() const { return {}; }
 
  private:
   friend class StoreBuilder;
-  // The helper who writes store.cpp decides what stands here.
-  std::vector<std::int64_t> episode_index_;
+  Store() = default;
+
+  std::span<const std::int64_t> episode_index_;
   std::vector<Column> columns_;
   std::vector<Clock> clocks_;
+  StoreMemory memory_;
+  std::shared_ptr<const void> owner_;  ///< of the memory that all of these are views of
 };
 
 /// Takes in one episode after the other. What is appended is copied once, into the store's own memory, which grows in
 /// place where the system can move pages, so that there never are two copies.
 class StoreBuilder {
  public:
-  /// Throws InvalidArgument (no stream, a name that is empty or comes twice, a rate that is none).
+  /// Throws InvalidArgument (no stream, a name that is empty or comes twice, a shape or a rate that is none).
   explicit StoreBuilder(std::vector<StoreStream> streams);
+  StoreBuilder(StoreBuilder&&) noexcept;
+  StoreBuilder& operator=(StoreBuilder&&) noexcept;
   ~StoreBuilder();
 
   /// `streams`: one for each of the builder's, in their order. After an error the store is as it was before the call.
   /// Throws InvalidArgument (shape, dtype, device), DataError (stamps that fall; names stream and episode), OutOfMemory.
   void append(std::int64_t episode_index, std::span<const EpisodeStream> streams);
 
-  /// The store; the builder is empty after that.
+  /// The store; the builder has its streams and no episode after that.
   [[nodiscard]] std::shared_ptr<const Store> finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace robocache

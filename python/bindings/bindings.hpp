@@ -13,6 +13,7 @@ void bind_voxelize(nanobind::module_& m);
 void bind_voxelize_sparse(nanobind::module_& m);
 void bind_sampler(nanobind::module_& m);
 void bind_loader(nanobind::module_& m);
+void bind_store(nanobind::module_& m);
 void bind_installation(nanobind::module_& m);
 
 }  // namespace robocache::python

@@ -536,6 +536,46 @@ class Sampler:
 
     def read(self, epoch: int, first: int, out: object) -> None: ...
 
+class Store:
+    """
+    What `robocache.Store` reads from; include/robocache/store.hpp says what it is.
+    """
+
+    @property
+    def episode_index(self) -> Any: ...
+
+    def values(self, column: int) -> Any:
+        """[N, ...shape]"""
+
+    def stamps_ns(self, column: int) -> Any:
+        """[N]"""
+
+    def offsets(self, column: int) -> Any:
+        """[E + 1]"""
+
+    def clock_rate_hz(self, column: int) -> float: ...
+
+    @property
+    def episodes(self) -> int: ...
+
+    @property
+    def streams(self) -> list[tuple[str, str, list[int], float, int]]:
+        """(name, dtype, shape, rate_hz, clock) of each column"""
+
+    def memory(self) -> tuple[int, int, int]:
+        """bytes (host, pinned, device)"""
+
+class StoreBuilder:
+    """What `robocache.StoreBuilder` fills."""
+
+    def __init__(self, streams: Sequence[tuple[str, str, Sequence[int], float]]) -> None:
+        """(name, dtype, shape, rate_hz) of each"""
+
+    def append(self, episode_index: int, arrays: Sequence[tuple[object, object]]) -> None:
+        """arrays: (values, stamps_ns) of each stream"""
+
+    def finish(self) -> Store: ...
+
 class VoxelizeResult:
     """
     What `voxelize` returns: one array for each reduction.

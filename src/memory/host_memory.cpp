@@ -1,3 +1,5 @@
+#include "memory/host_memory.hpp"
+
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,6 +10,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "robocache/error.hpp"
@@ -27,13 +30,6 @@ constexpr std::size_t kLarge = std::size_t{1} << 20;
 std::size_t capacity(std::size_t bytes) {
   const std::size_t step = std::max(kHugePage, std::bit_floor(bytes) / 8);
   return (bytes + step - 1) / step * step;
-}
-
-[[noreturn]] void out_of_memory(std::size_t bytes) {
-  const long pages = sysconf(_SC_AVPHYS_PAGES);
-  const long page = sysconf(_SC_PAGESIZE);
-  const std::string free = pages >= 0 && page > 0 ? std::to_string(pages * page) + " bytes" : "unknown";
-  throw OutOfMemory("host_memory: free memory is " + free + ", expected " + std::to_string(bytes) + " bytes");
 }
 
 /// Anonymous memory aligned to huge pages and marked for them; nullptr when there is none.
@@ -134,10 +130,10 @@ class HostMemory final : public MemoryResource {
     if (bytes < kLarge) {
       const std::size_t rounded = (std::max(bytes, std::size_t{1}) + kAlignment - 1) / kAlignment * kAlignment;
       void* const memory = std::aligned_alloc(kAlignment, rounded);
-      if (memory == nullptr) out_of_memory(bytes);
+      if (memory == nullptr) out_of_host_memory("host_memory", bytes);
       return memory;
     }
-    if (bytes > SIZE_MAX / 2) out_of_memory(bytes);
+    if (bytes > SIZE_MAX / 2) out_of_host_memory("host_memory", bytes);
     const std::size_t taken = capacity(bytes);
     if (void* const memory = pool().take(taken)) return memory;
     void* memory = map(taken);
@@ -145,7 +141,7 @@ class HostMemory final : public MemoryResource {
       pool().clear();
       memory = map(taken);
     }
-    if (memory == nullptr) out_of_memory(bytes);
+    if (memory == nullptr) out_of_host_memory("host_memory", bytes);
     return memory;
   }
 
@@ -162,6 +158,13 @@ class HostMemory final : public MemoryResource {
 };
 
 }  // namespace
+
+void out_of_host_memory(std::string_view op, std::size_t bytes) {
+  const long pages = sysconf(_SC_AVPHYS_PAGES);
+  const long page = sysconf(_SC_PAGESIZE);
+  const std::string free = pages >= 0 && page > 0 ? std::to_string(pages * page) + " bytes" : "unknown";
+  throw OutOfMemory(std::string(op) + ": free memory is " + free + ", expected " + std::to_string(bytes) + " bytes");
+}
 
 MemoryResource& host_memory() {
   static HostMemory* const memory = new HostMemory;
