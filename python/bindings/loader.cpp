@@ -129,15 +129,17 @@ class PyLoader {
 }  // namespace
 
 void bind_loader(nb::module_& m) {
-  nb::class_<Window>(m, "Window", "What `robocache.past` and its like ask; include/robocache/windows.hpp has the meaning.")
+  nb::class_<Window>(m, "Window",
+                     "What `robocache.past` and its like ask; include/robocache/windows.hpp has the meaning.")
       .def(
           "__init__",
           [](Window* self, std::string stream, std::vector<double> offsets_s, std::int64_t last, bool on_samples,
              const nb::object& interp, const nb::object& outside, std::optional<std::int64_t> max_gap_ns,
              std::optional<std::int64_t> max_age_ns, std::string_view quaternion, std::vector<float> scale,
              std::vector<float> bias, const nb::object& dtype) {
-            new (self) Window(make_window(std::move(stream), std::move(offsets_s), last, on_samples, interp, outside,
-                                          max_gap_ns, max_age_ns, quaternion, std::move(scale), std::move(bias), dtype));
+            new (self)
+                Window(make_window(std::move(stream), std::move(offsets_s), last, on_samples, interp, outside,
+                                   max_gap_ns, max_age_ns, quaternion, std::move(scale), std::move(bias), dtype));
           },
           nb::kw_only(), nb::arg("stream"), nb::arg("offsets_s"), nb::arg("last"), nb::arg("on_samples"),
           nb::arg("interp").none(), nb::arg("outside"), nb::arg("max_gap_ns").none(), nb::arg("max_age_ns").none(),
@@ -170,9 +172,9 @@ void bind_loader(nb::module_& m) {
                                  .age = age},
                                 std::move(like));
           },
-          nb::arg("windows"), nb::arg("like"), nb::kw_only(), nb::arg("batch_size"), nb::arg("shuffle"), nb::arg("seed"),
-          nb::arg("drop_last"), nb::arg("rank"), nb::arg("world_size"), nb::arg("prefetch"), nb::arg("valid"),
-          nb::arg("age"))
+          nb::arg("windows"), nb::arg("like"), nb::kw_only(), nb::arg("batch_size"), nb::arg("shuffle"),
+          nb::arg("seed"), nb::arg("drop_last"), nb::arg("rank"), nb::arg("world_size"), nb::arg("prefetch"),
+          nb::arg("valid"), nb::arg("age"))
       .def("next", &PyLoader::next, nb::sig("def next(self) -> dict[str, typing.Any]"))
       .def_prop_ro("samples", [](const PyLoader& l) { return l.loader().samples(); })
       .def_prop_ro("batches_left", [](const PyLoader& l) { return l.loader().batches_left(); })

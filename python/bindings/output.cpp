@@ -35,7 +35,8 @@ Tensor contiguous(void* data, std::span<const std::int64_t> shape, DType dtype, 
 class Block {
  public:
   Block(const Tensor& view, std::shared_ptr<void> memory) : view_(view), memory_(std::move(memory)) {
-    for (int i = 0; i < view.rank; ++i) byte_strides_[i] = view.strides[i] * static_cast<Py_ssize_t>(size_of(view.dtype));
+    for (int i = 0; i < view.rank; ++i)
+      byte_strides_[i] = view.strides[i] * static_cast<Py_ssize_t>(size_of(view.dtype));
   }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
