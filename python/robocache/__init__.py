@@ -32,6 +32,7 @@ from robocache.installation import check_installation, is_cuda_available, self_t
 from robocache.points import PointCloud, read_points
 from robocache.predecessor import fuse_multimodal, resample_trajectories, voxelize_occupancy, voxelize_pointcloud
 from robocache.sampler import Sampler
+from robocache.store import Store, StoreBuilder
 
 __version__ = _version("robocache")
 
@@ -49,6 +50,8 @@ __all__ = [
     "PointCloud",
     "Problem",
     "Sampler",
+    "Store",
+    "StoreBuilder",
     "Stream",
     "StreamInfo",
     "Unsupported",

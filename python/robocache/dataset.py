@@ -233,6 +233,11 @@ class Episodes(Sequence[Episode]):
         self._skipped = skipped
 
     @property
+    def on_bad_episode(self) -> OnBadEpisode:
+        """What `open` was told."""
+        return self._on_bad
+
+    @property
     def skipped(self) -> list[int]:
         """The episode_index of each episode that iteration left out so far."""
         return sorted(self._skipped)
