@@ -8,6 +8,7 @@
 #include <robocache/device.hpp>
 #include <robocache/dtype.hpp>
 #include <robocache/error.hpp>
+#include <robocache/loader.hpp>
 #include <robocache/memory.hpp>
 #include <robocache/point_operators.hpp>
 #include <robocache/sampler.hpp>
@@ -16,3 +17,4 @@
 #include <robocache/voxelize.hpp>
 #include <robocache/voxelize_gradient.hpp>
 #include <robocache/voxelize_sparse.hpp>
+#include <robocache/windows.hpp>

@@ -29,10 +29,13 @@ from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
 from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
 from robocache.grid import grid
 from robocache.installation import check_installation, is_cuda_available, self_test
+from robocache.loader import Loader
+from robocache.normalize import Normalizer
 from robocache.points import PointCloud, read_points
 from robocache.predecessor import fuse_multimodal, resample_trajectories, voxelize_occupancy, voxelize_pointcloud
 from robocache.sampler import Sampler
 from robocache.store import Store, StoreBuilder
+from robocache.windows import Window, future, last, offsets, past
 
 __version__ = _version("robocache")
 
@@ -45,6 +48,8 @@ __all__ = [
     "DepthPoints",
     "Episode",
     "InvalidArgument",
+    "Loader",
+    "Normalizer",
     "OutOfMemory",
     "Plan",
     "PointCloud",
@@ -59,6 +64,7 @@ __all__ = [
     "VoxelizeMemory",
     "VoxelizeResult",
     "VoxelizeSparseResult",
+    "Window",
     "__version__",
     "align",
     "align_gradient",
@@ -66,9 +72,13 @@ __all__ = [
     "crop",
     "depth_to_points",
     "fuse_multimodal",
+    "future",
     "grid",
     "is_cuda_available",
+    "last",
+    "offsets",
     "open",
+    "past",
     "plan",
     "read_points",
     "resample",

@@ -138,7 +138,9 @@ def _rows(op: str, ms: float, hz: float) -> int:
     rows = ms * hz / 1000
     n = round(rows)
     if n < 1 or abs(rows - n) > 1e-6 * n:
-        raise InvalidArgument(f"{op}: ms is {ms:g} at {hz:g} Hz, which are {rows:g} rows, expected a whole number of them")
+        raise InvalidArgument(
+            f"{op}: ms is {ms:g} at {hz:g} Hz, which are {rows:g} rows, expected a whole number of them"
+        )
     return n
 
 
