@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <vector>
 
+#include <robocache/batch.hpp>
 #include <robocache/sampler.hpp>
 #include <robocache/windows.hpp>
 
@@ -14,27 +14,7 @@ namespace robocache {
 struct LoaderOptions {
   SamplerOptions sampler = {};  ///< its counts are the loader's to say
   int prefetch = 2;             ///< batches that are made ahead, each by a thread of its own; 0: made when asked for
-  bool valid = false;           ///< have Windows::Result::valid
-  bool age = false;             ///< have Windows::Result::age_ns
-};
-
-/// A tensor with its memory, which goes back to where it came from with the last copy.
-struct OwnedTensor {
-  Tensor view{};
-  std::shared_ptr<void> memory{};
-};
-
-/// What a Loader gives. B samples of this rank, which may be none where an epoch's last batch is shared by many.
-struct Batch {
-  struct Result {
-    OwnedTensor values;                 ///< [B, K, D]
-    OwnedTensor is_pad, valid, age_ns;  ///< [B, K]; valid and age_ns where asked for
-  };
-  std::vector<Result> windows;
-  OwnedTensor index;          ///< [B] i64: the number of each sample, as Windows counts them
-  OwnedTensor episode_index;  ///< [B] i64
-  OwnedTensor stamps_ns;      ///< [B] i64
-  SamplerState next;          ///< where the order goes on behind this batch
+  BatchMarks marks = {};
 };
 
 /// Batches of windows in a sampler's order, made ahead by threads of this process.

@@ -3,6 +3,7 @@
 // Everything a C++ user may include.
 #include <robocache/align.hpp>
 #include <robocache/align_gradient.hpp>
+#include <robocache/batch.hpp>
 #include <robocache/context.hpp>
 #include <robocache/data_check.hpp>
 #include <robocache/device.hpp>

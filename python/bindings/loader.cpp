@@ -101,6 +101,24 @@ class Delivery {
   nb::str index_{"index"}, episode_index_{"episode_index"}, t_ns_{"t_ns"};
 };
 
+nb::dict read_windows(const Windows& windows, nb::handle samples, nb::object like) {
+  Loans loans;
+  const Borrowed lent = borrow(samples, "samples", "index", nullptr, loans);
+  const Check check{"samples"};
+  check.dtype("index", lent.view, DType::i64);
+  check.device("index", lent.view, {});
+  check.shape("index", lent.view, {Check::Extent(lent.view.numel())});
+  if (lent.view.numel() > 1 && lent.view.strides[0] != 1) check.fail("index", "an array with gaps", "a contiguous one");
+  const std::span numbers(static_cast<const std::int64_t*>(lent.view.data),
+                          static_cast<std::size_t>(lent.view.numel()));
+  Batch batch;
+  {
+    const nb::gil_scoped_release release;
+    batch = read_batch(windows, numbers);
+  }
+  return Delivery(windows, std::move(like))(std::move(batch));
+}
+
 /// A Loader whose next() can be interrupted.
 class PyLoader {
  public:
@@ -153,7 +171,8 @@ void bind_loader(nb::module_& m) {
           nb::arg("store"), nb::arg("windows"), nb::arg("anchor"))
       .def_prop_ro("samples", &Windows::samples)
       .def("takes_samples", &Windows::takes_samples, nb::arg("window"))
-      .def("rows", &Windows::rows, nb::arg("window"));
+      .def("read", &read_windows, nb::arg("samples"), nb::arg("like"),
+           nb::sig("def read(self, samples: object, like: object) -> dict[str, typing.Any]"));
   nb::class_<PyLoader>(m, "Loader", "What `robocache.Loader` asks; include/robocache/loader.hpp has the meaning.")
       .def(
           "__init__",
@@ -168,8 +187,7 @@ void bind_loader(nb::module_& m) {
                                              .rank = rank,
                                              .world_size = world_size},
                                  .prefetch = prefetch,
-                                 .valid = valid,
-                                 .age = age},
+                                 .marks = {.valid = valid, .age = age}},
                                 std::move(like));
           },
           nb::arg("windows"), nb::arg("like"), nb::kw_only(), nb::arg("batch_size"), nb::arg("shuffle"),

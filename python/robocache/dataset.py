@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from robocache.errors import DataError, InvalidArgument, Unsupported
+
+if TYPE_CHECKING:
+    from robocache.samples import Samples
 
 Kind = Literal["float", "integer", "bool", "quaternion", "text", "video"]
 OnBadEpisode = Literal["raise", "skip"]
@@ -320,6 +323,48 @@ class Dataset:
     def problems(self) -> list[Problem]:
         """What is wrong with the files so far: layout and metadata at once, values as they are read."""
         return self._log.problems()
+
+    def samples(
+        self,
+        delta_timestamps: Mapping[str, Sequence[float]] | None = None,
+        *,
+        episodes: Iterable[SupportsIndex] | None = None,
+        on_bad_episode: OnBadEpisode | None = None,
+        anchor: str | None = None,
+        framework: Literal["numpy", "torch", "jax"] | None = None,
+    ) -> Samples:
+        """All samples as a list, with the keys, shapes and `is_pad` of LeRobotDataset; loads the streams of numbers.
+
+        Parameters
+        ----------
+        delta_timestamps : dict of str to sequence of float, optional
+            For each of these streams the times of its rows, s behind the sample's; the meaning is that of `rc.offsets`.
+        episodes : iterable of int, optional
+            The `episode_index` of those to use; not said: all. `index` counts the samples of these.
+        on_bad_episode : {"raise", "skip"}, optional
+            Not said: what `rc.open` was told.
+        anchor : str, optional
+            The stream whose samples are counted; not said: the first one.
+        framework : {"torch", "numpy", "jax"}, optional
+            Of the arrays. Not said: torch where it is imported by now, else numpy.
+
+        Raises
+        ------
+        ValueError
+            A key or offset that does not fit.
+        OSError
+            The data is damaged.
+        """
+        from robocache.samples import Samples
+
+        return Samples(
+            self,
+            delta_timestamps,
+            episodes=episodes,
+            on_bad_episode=on_bad_episode,
+            anchor=anchor,
+            framework=framework,
+        )
 
     def __repr__(self) -> str:
         return (

@@ -96,7 +96,7 @@ class Loader:
         _check_window(window)
         self._store = _loaded(data, window, anchor, episodes, on_bad_episode)
         self._normalizers = _normalizers(self._store, window, normalize)
-        windows = _windows(self._store, window, anchor, self._normalizers, dtype)
+        windows = build_windows(self._store, window, anchor, self._normalizers, dtype)
         if windows.samples == 0:
             raise InvalidArgument("Loader: data has no samples, expected at least one")
         # The order has one definition; the loader goes through it.
@@ -110,7 +110,7 @@ class Loader:
             world_size=world_size,
         )
         self._core = _core.Loader(
-            windows, _prototype(framework), **self._order._batches(), prefetch=prefetch, valid=valid, age=age
+            windows, prototype(framework), **self._order._batches(), prefetch=prefetch, valid=valid, age=age
         )
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -227,9 +227,11 @@ def _normalizers(store: Store, window: Mapping[str, Window], normalize: Any) -> 
     return {name: normalizer(store, name, how) for name, how in normalize.items()}
 
 
-def _windows(
+def build_windows(
     store: Store, window: Mapping[str, Window], anchor: str | None, normalizers: Mapping[str, Normalizer], dtype: Any
 ) -> _core.Windows:
+    """What reads these windows of a store."""
+
     def ask(name: str, wanted: Window, interp: str | None) -> _core.Window:
         norm = normalizers.get(name)
         is_float = np.dtype(store.streams[name].dtype).kind == "f"
@@ -260,7 +262,7 @@ def _windows(
     return made(interps)
 
 
-def _prototype(framework: Framework | None) -> Any:
+def prototype(framework: Framework | None) -> Any:
     """An array of the library that batches are of."""
     if framework is None:
         framework = "torch" if "torch" in sys.modules else "numpy"

@@ -11,11 +11,11 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/check.hpp"
 #include "core/thread_pool.hpp"
 #include "robocache/error.hpp"
-#include "robocache/memory.hpp"
 
 namespace robocache {
 
@@ -23,16 +23,6 @@ namespace {
 
 constexpr Check kCheck{"Loader"};
 constexpr int kMostPrefetch = 1 << 10;
-
-OwnedTensor new_tensor(DType dtype, std::initializer_list<std::int64_t> shape) {
-  OwnedTensor made{.view = Tensor(nullptr, dtype, shape)};
-  const std::size_t bytes = static_cast<std::size_t>(made.view.numel()) * size_of(dtype);
-  if (bytes == 0) return made;
-  made.memory = {host_memory().allocate(bytes, nullptr),
-                 [bytes](void* memory) { host_memory().deallocate(memory, bytes, nullptr); }};
-  made.view.data = made.memory.get();
-  return made;
-}
 
 Sampler sampler_of(const Windows& windows, SamplerOptions options) {
   options.counts = {windows.samples()};
@@ -72,7 +62,7 @@ class Loader::Engine {
     if (options_.prefetch == 0) {
       const Sampler::Part part = given_.part();
       given_.advance();
-      return make(part, given_.state());
+      return make(part);
     }
     start();
     return take(patience);
@@ -101,7 +91,6 @@ class Loader::Engine {
  private:
   struct Task {
     Sampler::Part part;
-    SamplerState next;
     bool done = false;
     Batch batch{};
     std::exception_ptr error{};
@@ -139,13 +128,12 @@ class Loader::Engine {
       const auto most = static_cast<std::size_t>(options_.prefetch);
       room_.wait(lock, [&] { return closed_ || queue_.size() < most; });
       if (closed_) return;
-      const Sampler::Part part = ahead_.part();
+      const auto task = std::make_shared<Task>(Task{.part = ahead_.part()});
       ahead_.advance();
-      const auto task = std::make_shared<Task>(Task{.part = part, .next = ahead_.state()});
       queue_.push_back(task);
       lock.unlock();
       try {
-        task->batch = make(task->part, task->next);
+        task->batch = make(task->part);
       } catch (...) {
         task->error = std::current_exception();
       }
@@ -155,27 +143,10 @@ class Loader::Engine {
     }
   }
 
-  [[nodiscard]] Batch make(const Sampler::Part& part, SamplerState next) const {
-    const std::int64_t n = part.count;
-    Batch batch{.windows = {},
-                .index = new_tensor(DType::i64, {n}),
-                .episode_index = new_tensor(DType::i64, {n}),
-                .stamps_ns = new_tensor(DType::i64, {n}),
-                .next = next};
-    const std::span samples(static_cast<std::int64_t*>(batch.index.view.data), static_cast<std::size_t>(n));
+  [[nodiscard]] Batch make(const Sampler::Part& part) const {
+    std::vector<std::int64_t> samples(static_cast<std::size_t>(part.count));
     ahead_.read(part.epoch, part.first, samples);
-    std::vector<Windows::Result> results;
-    for (std::size_t w = 0; w < windows_.size(); ++w) {
-      const std::int64_t rows = windows_.rows(w);
-      Batch::Result& made = batch.windows.emplace_back();
-      made.values = new_tensor(windows_.dtype(w), {n, rows, windows_.column(w).values.shape[1]});
-      made.is_pad = new_tensor(DType::boolean, {n, rows});
-      if (options_.valid) made.valid = new_tensor(DType::boolean, {n, rows});
-      if (options_.age) made.age_ns = new_tensor(DType::i64, {n, rows});
-      results.push_back({made.values.view, made.is_pad.view, made.valid.view, made.age_ns.view});
-    }
-    windows_.read(samples, results, {batch.episode_index.view, batch.stamps_ns.view}, {.threads = threads()});
-    return batch;
+    return read_batch(windows_, samples, options_.marks, {.threads = threads()});
   }
 
   /// Threads that make batches have one each.
