@@ -30,8 +30,20 @@ std::size_t rounded(std::size_t bytes) {
 /// nullptr when there is none.
 std::byte* take(std::size_t capacity) noexcept {
   if (capacity < kMapped) return static_cast<std::byte*>(std::aligned_alloc(kAlignment, capacity));
-  void* const memory = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
+  return static_cast<std::byte*>(map_huge_pages(capacity));
+}
+
+/// A mapping of another size with the same content, at its place or moved; nullptr when there is none.
+std::byte* remap(std::byte* data, std::size_t capacity, std::size_t wanted) noexcept {
+  if (mremap(data, capacity, wanted, 0) != MAP_FAILED) return data;
+  // To a place on huge pages as well: else the system would have to break up those that it moves.
+  if (void* const place = map_huge_pages(wanted)) {
+    void* const moved = mremap(data, capacity, wanted, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+    if (moved != MAP_FAILED) return static_cast<std::byte*>(moved);
+    // Whether the place is still ours is not known: it is left, never touched, as another thread may have it by now.
+  }
+  void* const moved = mremap(data, capacity, wanted, MREMAP_MAYMOVE);
+  return moved == MAP_FAILED ? nullptr : static_cast<std::byte*>(moved);
 }
 
 void give_back(std::byte* data, std::size_t capacity) noexcept {
@@ -51,9 +63,9 @@ GrowingBlock::~GrowingBlock() {
 bool GrowingBlock::resize(std::size_t capacity) noexcept {
   if (capacity == capacity_) return true;
   if (std::min(capacity, capacity_) >= kMapped) {
-    void* const moved = mremap(data_, capacity_, capacity, MREMAP_MAYMOVE);
-    if (moved == MAP_FAILED) return false;
-    data_ = static_cast<std::byte*>(moved);
+    std::byte* const moved = remap(data_, capacity_, capacity);
+    if (moved == nullptr) return false;
+    data_ = moved;
   } else {
     std::byte* const other = capacity > 0 ? take(capacity) : nullptr;
     if (capacity > 0 && other == nullptr) return false;

@@ -5,9 +5,10 @@
 
 namespace robocache {
 
-/// Host memory that is filled from the front and grows. A large block is a mapping of its own: the system then moves
-/// page tables, not bytes, so there never are two copies, and what was not written yet takes no memory. A small one is
-/// from malloc and is copied. Aligned to 64 bytes. Move-only.
+/// Host memory that is filled from the front and grows. A large block is a mapping of its own, on huge pages: the system
+/// then moves page tables, not bytes, so there never are two copies, and what was not written yet takes no memory.
+/// realloc moves pages too, but keeps neither the alignment nor the huge pages. A small block is copied. Aligned to 64
+/// bytes. Move-only.
 class GrowingBlock {
  public:
   GrowingBlock() = default;

@@ -32,19 +32,6 @@ std::size_t capacity(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-/// Anonymous memory aligned to huge pages and marked for them; nullptr when there is none.
-void* map(std::size_t bytes) noexcept {
-  void* const base = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return nullptr;
-  const auto begin = reinterpret_cast<std::uintptr_t>(base);
-  const std::uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
-  if (first > begin) munmap(base, first - begin);
-  if (first < begin + kHugePage) munmap(reinterpret_cast<void*>(first + bytes), begin + kHugePage - first);
-  void* const memory = reinterpret_cast<void*>(first);
-  madvise(memory, bytes, MADV_HUGEPAGE);  // Where this fails, pages are small: slower, not wrong.
-  return memory;
-}
-
 /// Large blocks that came back, newest last.
 class Pool {
  public:
@@ -136,10 +123,10 @@ class HostMemory final : public MemoryResource {
     if (bytes > SIZE_MAX / 2) out_of_host_memory("host_memory", bytes);
     const std::size_t taken = capacity(bytes);
     if (void* const memory = pool().take(taken)) return memory;
-    void* memory = map(taken);
+    void* memory = map_huge_pages(taken);
     if (memory == nullptr) {
       pool().clear();
-      memory = map(taken);
+      memory = map_huge_pages(taken);
     }
     if (memory == nullptr) out_of_host_memory("host_memory", bytes);
     return memory;
@@ -164,6 +151,18 @@ void out_of_host_memory(std::string_view op, std::size_t bytes) {
   const long page = sysconf(_SC_PAGESIZE);
   const std::string free = pages >= 0 && page > 0 ? std::to_string(pages * page) + " bytes" : "unknown";
   throw OutOfMemory(std::string(op) + ": free memory is " + free + ", expected " + std::to_string(bytes) + " bytes");
+}
+
+void* map_huge_pages(std::size_t bytes) noexcept {
+  void* const base = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return nullptr;
+  const auto begin = reinterpret_cast<std::uintptr_t>(base);
+  const std::uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  if (first > begin) munmap(base, first - begin);
+  if (first < begin + kHugePage) munmap(reinterpret_cast<void*>(first + bytes), begin + kHugePage - first);
+  void* const memory = reinterpret_cast<void*>(first);
+  madvise(memory, bytes, MADV_HUGEPAGE);  // Where this fails, pages are small: slower, not wrong.
+  return memory;
 }
 
 MemoryResource& host_memory() {

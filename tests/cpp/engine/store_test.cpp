@@ -147,21 +147,38 @@ TEST(Store, ClocksSplitWhenAnEpisodeShowsADifference) {
   EXPECT_EQ(elements<std::int64_t>(clock(3).offsets), (Stamps{0, 2, 4, 5}));
 }
 
-TEST(Store, ASplitClockMaySplitAgain) {
-  StoreBuilder builder({stream("a"), stream("b"), stream("c")});
-  EpisodeData first, second, third;
-  first.add(1, {1}).add(1, {2}).add(1, {2});
-  second.add(1, {5}).add(1, {5}).add(1, {6});
-  third.add(1, {7}).add(1, {}).add(1, {7});
-  builder.append(0, first.streams());
-  builder.append(1, second.streams());
-  builder.append(2, third.streams());
-  const auto store = builder.finish();
-  const std::vector<Stamps> want = {{1, 5, 7}, {2, 5}, {2, 6, 7}};
-  ASSERT_EQ(store->clocks().size(), 3u);
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    const auto& clock = store->clocks()[static_cast<std::size_t>(store->columns()[i].clock)];
-    EXPECT_EQ(elements<std::int64_t>(clock.stamps_ns), want[i]) << i;
+TEST(Store, StreamsShareAClockWhereAllTheirEpisodesAreAlikeAndOnlyThere) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    const std::size_t count = 1 + random() % 6;
+    std::vector<StoreStream> streams;
+    for (std::size_t i = 0; i < count; ++i) streams.push_back(stream(std::to_string(i)));
+    StoreBuilder builder(streams);
+    std::vector<Stamps> all(count), ends(count, Stamps{0});
+    for (std::int64_t e = 0; e < static_cast<std::int64_t>(random() % 6); ++e) {
+      EpisodeData episode;
+      for (std::size_t i = 0; i < count; ++i) {
+        // Mostly alike; else one sample later, or one sample fewer.
+        const std::uint32_t kind = random() % 8;
+        Stamps stamps{10 * e, 10 * e + 1, kind == 1 ? 10 * e + 3 : 10 * e + 2};
+        if (kind == 2) stamps.pop_back();
+        episode.add(1, stamps);
+        all[i].insert(all[i].end(), stamps.begin(), stamps.end());
+        ends[i].push_back(static_cast<std::int64_t>(all[i].size()));
+      }
+      builder.append(e, episode.streams());
+    }
+    const auto store = builder.finish();
+    for (std::size_t i = 0; i < count; ++i) {
+      const Store::Column& column = store->columns()[i];
+      const Store::Clock& clock = store->clocks()[static_cast<std::size_t>(column.clock)];
+      ASSERT_EQ(elements<std::int64_t>(clock.stamps_ns), all[i]) << round;
+      ASSERT_EQ(elements<std::int64_t>(clock.offsets), ends[i]) << round;
+      ASSERT_EQ(column.values.shape[0], ends[i].back()) << round;
+      for (std::size_t j = 0; j < i; ++j) {
+        ASSERT_EQ(store->columns()[j].clock == column.clock, all[j] == all[i] && ends[j] == ends[i]) << round;
+      }
+    }
   }
 }
 
