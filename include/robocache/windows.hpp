@@ -18,13 +18,15 @@ struct Anchor;
 struct PlanStep;
 struct WindowMarks;
 
-/// How far an offset may be from a multiple of a sample's time and still name a sample, s. LeRobot's own.
+/// How far an offset may be from a sample and still name it: LeRobot's own tolerance in s, and never more than a part of
+/// the time between two samples.
 inline constexpr double kSampleTolerance_s = 1e-4;
+inline constexpr double kSampleTolerance = 0.1;
 
 /// What a batch takes of one stream: K rows around a sample's own time (the anchor).
 ///
 /// Where the stream has the anchors' clock, and that has a rate, an offset o is a number of samples: o * rate rounded half
-/// to even, if it is that to kSampleTolerance_s. Nothing is searched, and no rounded nanosecond decides which sample is
+/// to even, if it is that to these tolerances. Nothing is searched, and no rounded nanosecond decides which sample is
 /// meant. All other offsets are times: the anchor's stamp + round(o * 1e9) ns, aligned as `align` does.
 struct Window {
   std::string stream;

@@ -512,6 +512,47 @@ def depth_to_points(depth: Any, intrinsics: Any, *, depth_scale: float | None = 
     ([[-0.5, 0.5, 2.0], [0.125, 0.125, 0.5]], 3)
     """
 
+class Window:
+    """
+    What `robocache.past` and its like ask; include/robocache/windows.hpp has the meaning.
+    """
+
+    def __init__(self, *, stream: str, offsets_s: Sequence[float], last: int, on_samples: bool, interp: object | None, outside: object, max_gap_ns: int | None, max_age_ns: int | None, quaternion: str, scale: Sequence[float], bias: Sequence[float], dtype: object | None) -> None: ...
+
+class Windows:
+    """include/robocache/windows.hpp says what it does."""
+
+    def __init__(self, store: Store, windows: Sequence[Window], anchor: str) -> None: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    def takes_samples(self, window: int) -> bool: ...
+
+    def read(self, samples: object, like: object) -> dict[str, Any]: ...
+
+class Loader:
+    """
+    What `robocache.Loader` asks; include/robocache/loader.hpp has the meaning.
+    """
+
+    def __init__(self, windows: Windows, like: object, *, batch_size: int, shuffle: bool, seed: int, drop_last: bool, rank: int, world_size: int, prefetch: int, valid: bool, age: bool) -> None: ...
+
+    def next(self) -> dict[str, Any]: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def batches_left(self) -> int: ...
+
+    @property
+    def state(self) -> tuple[int, int]: ...
+
+    def seek(self, epoch: int, position: int) -> None: ...
+
+    def close(self) -> None: ...
+
 class Sampler:
     """
     What `robocache.Sampler` asks; include/robocache/sampler.hpp says what it means.

@@ -26,8 +26,8 @@ class Loader:
     ``for batch in loader:`` goes through the rest of the epoch, and the next ``for`` through the next one. A batch is a
     dict: for each key of `window` the rows ``batch[key]`` [B, K, ...shape] and ``batch[key + "_is_pad"]`` bool [B, K],
     which is true for rows outside the episode; ``batch["index"]`` int64 [B], the number of each sample;
-    ``batch["episode_index"]`` and ``batch["t_ns"]``, its episode and its stamp. The arrays are the caller's; their memory
-    is used again when the last reference to it is gone.
+    ``batch["episode_index"]`` and ``batch["t_ns"]``, its episode and its stamp. The arrays are the caller's; their
+    memory is used again when the last reference to it is gone.
 
     Samples are those of one stream, the anchor, in all episodes. The windows of a sample are around its time.
 
@@ -46,8 +46,8 @@ class Loader:
         statistics: a dict with "mean" and "std", or "min" and "max", of one number a column. `normalizers` has what is
         used.
     dtype : optional
-        float16, bfloat16, float32 or float64, by name or as the framework's own: of streams of floats, and of all that are
-        normalized. Not said: the stream's own; float32 for integers that are normalized.
+        float16, bfloat16, float32 or float64, by name or as the framework's own: of streams of floats, and of all that
+        are normalized. Not said: the stream's own; float32 for integers that are normalized.
     prefetch : int
         Batches that are made ahead, each by a thread of its own. 0: made when asked for.
     episodes : iterable of int, optional
@@ -210,7 +210,8 @@ def _loaded(
         raise InvalidArgument(f"Loader: {given} is given beside a Store, expected to be said when that is loaded")
     for name in names:
         if name not in data.streams:
-            raise InvalidArgument(f"Loader: window is of stream {name!r}, expected one of {', '.join(data.streams)}")
+            subject = "window is of stream" if name in window else "anchor is"
+            raise InvalidArgument(f"Loader: {subject} {name!r}, expected one of {', '.join(data.streams)}")
     return data
 
 

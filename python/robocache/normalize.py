@@ -37,7 +37,7 @@ class Normalizer:
     bias: npt.NDArray[np.float32]
 
     def restore(self, normalized: Any) -> Any:
-        """Values from normalized ones [..., D]: what a policy has to do to its actions. numpy arrays and torch tensors."""
+        """Values from normalized ones [..., D]: what a policy does to its actions. numpy or torch."""
         if type(normalized).__module__.partition(".")[0] == "torch":
             import torch
 

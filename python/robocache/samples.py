@@ -8,7 +8,6 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from robocache import _core
 from robocache.dataset import Dataset, OnBadEpisode
 from robocache.errors import InvalidArgument
 from robocache.loader import Framework, build_windows, prototype
@@ -19,8 +18,8 @@ from robocache.windows import offsets
 class Samples(Sequence[dict[str, Any]]):
     """What `Dataset.samples` returns: a map-style dataset, for torch's DataLoader too. Safe to fork, not to pickle.
 
-    ``samples[i]`` is a dict of all streams of numbers: [...shape], a scalar where the shape is [1]; and [K, ...shape] with
-    ``key + "_is_pad"`` bool [K] for keys of `delta_timestamps`; beside them `index`, `episode_index`, `frame_index`,
+    ``samples[i]`` is a dict of all streams of numbers: [...shape], a scalar where the shape is [1]; for keys of
+    `delta_timestamps` [K, ...shape] with ``key + "_is_pad"`` bool [K]; beside them `index`, `episode_index`, `frame_index`,
     `timestamp` (float32 s), and `task` where the dataset has texts.
     """
 
@@ -45,7 +44,10 @@ class Samples(Sequence[dict[str, Any]]):
         self._windows = build_windows(self._store, asked, self._anchor, {}, None)
         self._like = prototype(framework)
         self._tasks = data.tasks
-        self._first = {int(e): int(o) for e, o in zip(self._store.episodes, self._store.offsets(self._anchor), strict=False)}
+        self._rate_hz = self._store.frame_rate_hz(self._anchor)
+        self._first = {
+            int(e): int(o) for e, o in zip(self._store.episodes, self._store.offsets(self._anchor), strict=False)
+        }
 
     def __len__(self) -> int:
         return self._windows.samples
@@ -78,7 +80,9 @@ class Samples(Sequence[dict[str, Any]]):
         scalars = {"index": index, "episode_index": episode, "frame_index": index - self._first[episode]}
         for name, number in scalars.items():
             out[name] = self._scalar(number, "int64")
-        out["timestamp"] = self._scalar(t_ns * 1e-9, "float32")
+        # Frames have their exact time, stamps are rounded to a nanosecond.
+        seconds = t_ns / 1e9 if self._rate_hz is None else scalars["frame_index"] / self._rate_hz
+        out["timestamp"] = self._scalar(seconds, "float32")
         if "task_index" in out and self._tasks:
             out["task"] = self._tasks.get(int(out["task_index"]), "")
         return out

@@ -66,10 +66,13 @@ Windows::Windows(std::shared_ptr<const Store> store, std::vector<Window> windows
     : store_(std::move(store)) {
   if (store_ == nullptr) kCheck.fail("store", "null", "a store");
   if (windows.empty()) kCheck.fail("windows", "empty", "at least one");
-  const std::string_view from = anchor.empty() ? std::string_view(windows.front().stream) : anchor;
-  anchor_clock_ = static_cast<std::size_t>(store_->columns()[find_stream(*store_, "anchor", from)].clock);
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    const std::size_t column = find_stream(*store_, subject(w, windows[w], "stream"), windows[w].stream);
+    plans_.push_back({.window = std::move(windows[w]), .column = column});
+  }
+  const std::size_t from = anchor.empty() ? plans_.front().column : find_stream(*store_, "anchor", anchor);
+  anchor_clock_ = static_cast<std::size_t>(store_->columns()[from].clock);
   samples_ = ClockView(store_->clocks()[anchor_clock_]).samples();
-  for (Window& window : windows) plans_.push_back({.window = std::move(window)});
   for (std::size_t w = 0; w < size(); ++w) plan(w);
 }
 
@@ -78,11 +81,13 @@ DType Windows::dtype(std::size_t w) const { return window(w).dtype.value_or(colu
 void Windows::plan(std::size_t w) {
   Plan& plan = plans_[w];
   const Window& window = plan.window;
-  plan.column = find_stream(*store_, subject(w, window, "stream"), window.stream);
   const double rate = store_->clocks()[anchor_clock_].rate_hz;
   plan.counted = static_cast<std::size_t>(column(w).clock) == anchor_clock_ && rate > 0;
   plan.interp = window.interp;
   if (plan.interp == Interp::automatic) plan.interp = is_float(column(w).stream.dtype) ? Interp::linear : Interp::hold;
+  if (!is_float(dtype(w)) && dtype(w) != column(w).stream.dtype) {
+    kCheck.unsupported(subject(w, window, "dtype"), name(dtype(w)), "a float dtype");
+  }
   if (window.last < 0 || window.last > kMostRows) {
     kCheck.fail(subject(w, window, "last"), std::to_string(window.last), "0 to " + std::to_string(kMostRows));
   }
@@ -100,7 +105,7 @@ void Windows::plan(std::size_t w) {
     target.time_ns = std::llrint(offset * kNsPerS);
     if (!plan.counted) continue;
     const double samples = std::nearbyint(offset * rate);
-    target.is_sample = std::abs(offset * rate - samples) / rate <= kSampleTolerance_s;
+    target.is_sample = std::abs(offset * rate - samples) <= std::min(kSampleTolerance_s * rate, kSampleTolerance);
     target.samples = static_cast<std::int64_t>(target.is_sample ? samples : std::floor(offset * rate));
     plan.takes_samples = plan.takes_samples && target.is_sample;
     if (target.is_sample || !window.on_samples) continue;

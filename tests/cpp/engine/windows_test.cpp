@@ -263,8 +263,10 @@ TEST(Windows, SaysWhatIsWrong) {
   expect_error<InvalidArgument>("given beside offsets_s",
                                 [&] { make({.stream = "state", .offsets_s = {0}, .last = 1}); });
   expect_error<InvalidArgument>("scale is [3]", [&] { make({.stream = "state", .scale = {1, 2, 3}}); });
-  expect_error<Unsupported>("i32", [&] { make({.stream = "state", .offsets_s = {0}, .dtype = DType::i32}); });
-  expect_error<InvalidArgument>("interp", [&] { make({.stream = "state", .interp = Interp::slerp}); });
+  expect_error<Unsupported>("windows['state'].dtype is int32, expected a float dtype",
+                            [&] { make({.stream = "state", .offsets_s = {0}, .dtype = DType::i32}); });
+  expect_error<InvalidArgument>("expected a multiple of 4 columns for slerp",
+                                [&] { make({.stream = "state", .interp = Interp::slerp}); });
 
   Window strict{.stream = "state", .offsets_s = {0.5}};
   strict.after.policy = Outside::Policy::error;
@@ -279,7 +281,9 @@ TEST(Windows, SaysWhatIsWrong) {
   std::vector<float> memory(2);
   const Windows::Result wrong{.values = {memory.data(), DType::f32, {1, 2, 1}}};
   const std::vector<std::int64_t> first = {0};
-  expect_error<InvalidArgument>("is [1, 2, 1], expected", [&] { windows.read(first, {&wrong, 1}, {}); });
+  expect_error<InvalidArgument>("is [1, 2, 1], expected", [&] {
+    Windows(store, {{.stream = "state", .offsets_s = {0, 1}}}).read(first, {&wrong, 1}, {});
+  });
   expect_error<InvalidArgument>("results is 0 of them", [&] { windows.read(first, {}, {}); });
 }
 
