@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, ProblemLog, SampleStream, StreamInfo
+from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.arrow_values import column_kind, dense, sample_shape
 from robocache.formats.checks import Fault, stamp_faults, value_faults
@@ -25,8 +25,10 @@ from robocache.formats.frame_clock import derive_stamps
 from robocache.formats.lerobot_files import Located, locate_episodes, locate_videos
 from robocache.formats.lerobot_meta import Feature, Meta, read_meta
 from robocache.formats.row_reader import RowReader
+from robocache.problems import ProblemLog
 
 LOOKS_FOR = "meta/info.json, meta/episodes.jsonl or meta/episodes/"
+OPTIONS: frozenset[str] = frozenset()
 
 _BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index")
 
