@@ -267,7 +267,7 @@ class Dataset:
     fps : float or None
         The one rate of the dataset; None where streams have clocks of their own, and where nobody knows it.
     splits : dict of str to list of int
-        Named subsets, as positions in `episodes`; of RLDS and robomimic datasets.
+        Named subsets, as positions in `episodes`; empty where the dataset has none.
     metadata : dict
         What else the dataset says of itself; of robomimic datasets the attributes, with `env_args` parsed.
     """
@@ -323,8 +323,8 @@ def open(
     ----------
     path : str or Path
         A LeRobot v2.0, v2.1 or v3.0 folder (the one that holds `meta/`), an RLDS folder (the one that holds
-        `features.json`), a robomimic HDF5 file, a folder of CSV files, or one CSV file.
-    format : {"lerobot", "rlds", "robomimic", "csv"}, optional
+        `features.json`), a robomimic HDF5 file, a CALVIN folder, a folder of CSV files, or one CSV file.
+    format : {"lerobot", "rlds", "robomimic", "calvin", "csv"}, optional
         Skips the detection.
     on_bad_episode : {"raise", "skip"}
         What damage that is met while reading does: raise `DataError`, or leave the episode out of the iteration

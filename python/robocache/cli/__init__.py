@@ -14,8 +14,8 @@ from robocache.cli import align, inspect, voxelize
 from robocache.cli.plan import MODES
 
 _EPILOG = (
-    "PATH is a LeRobot v2.0, v2.1 or v3.0 folder, an RLDS folder of TFRecord files, a robomimic HDF5 file, a folder of "
-    "CSV files, or one CSV file."
+    "PATH is a LeRobot v2.0, v2.1 or v3.0 folder, an RLDS folder of TFRecord files, a robomimic HDF5 file, a CALVIN "
+    "folder, a folder of CSV files, or one CSV file."
 )
 
 

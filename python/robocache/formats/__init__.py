@@ -19,6 +19,7 @@ _MODULES = {
     "lerobot": "robocache.formats.lerobot",
     "rlds": "robocache.formats.rlds",
     "robomimic": "robocache.formats.robomimic",
+    "calvin": "robocache.formats.calvin",
     "csv": "robocache.formats.csv_folder",
 }
 

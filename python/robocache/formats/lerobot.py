@@ -57,7 +57,19 @@ def read(path: Path, on_bad_episode: OnBadEpisode) -> Dataset:
         on_bad_episode=on_bad_episode,
         tasks=meta.tasks,
         fps=None if meta.fps is None else float(meta.fps),
+        splits=_splits(meta, indices),
     )
+
+
+def _splits(meta: Meta, indices: Sequence[int]) -> dict[str, list[int]]:
+    """The splits of info.json, each a half-open range of episode_index, less the episodes that are not there."""
+    splits = {}
+    told = meta.info.get("splits")
+    for name, span in told.items() if isinstance(told, dict) else ():
+        first, _, end = str(span).partition(":")
+        if first.isdigit() and end.isdigit():
+            splits[name] = [row for row, index in enumerate(indices) if int(first) <= index < int(end)]
+    return splits
 
 
 def _describe_streams(

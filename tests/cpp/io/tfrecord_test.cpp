@@ -186,6 +186,11 @@ TEST(TFExample, DamageNamesTheByte) {
             at + "16: packed floats end here after 3 bytes, expected a multiple of 4");
 }
 
+/// `--gtest_shuffle --gtest_repeat=N` tries other mutations in each round.
+std::mt19937_64 mutations() {
+  return std::mt19937_64(static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed()));
+}
+
 // Whatever the bytes are: an answer or a DataError. Checksums are left aside, or nothing would get past them.
 TEST(TFExample, MutatedRecordsNeverCrash) {
   const std::string whole = test::example({{"steps/action", test::floats({1, 2, 3, 4, 5, 6})},
@@ -193,7 +198,7 @@ TEST(TFExample, MutatedRecordsNeverCrash) {
                                            {"steps/language_instruction", test::strings({"go", "", "stop"})},
                                            {"steps/reward", test::floats({0, 1}, false)},
                                            {"steps/step", test::ints({-1, 5000}, false)}});
-  std::mt19937_64 random(7);
+  std::mt19937_64 random = mutations();
   std::size_t damaged = 0;
   for (int round = 0; round < 200'000; ++round) {
     std::string file = whole;
@@ -219,7 +224,7 @@ TEST(TFExample, MutatedRecordsNeverCrash) {
 
 TEST(TFRecord, MutatedFilesNeverCrash) {
   const std::string whole = test::frame("abc") + test::frame("") + test::frame("defghijkl");
-  std::mt19937_64 random(8);
+  std::mt19937_64 random = mutations();
   std::size_t damaged = 0;
   for (int round = 0; round < 100'000; ++round) {
     std::vector<char> file(whole.begin(), whole.end());
