@@ -330,7 +330,7 @@ def open(
         What damage that is met while reading does: raise `DataError`, or leave the episode out of the iteration
         (of CSV: the file out of the dataset) and report it in `problems`.
     fps : float, optional
-        The rate of data that counts steps and has no time: RLDS, and robomimic where it does not say its own.
+        The rate of data that counts steps and has no time: RLDS, robomimic, CALVIN. Outweighs what the files say.
     index : bool or path
         RLDS: keeps the places of the records in a file, so that the next `open` need not look for them: True beside
         the data, else in this folder. A file of other data, or of the data before a change, is made anew.

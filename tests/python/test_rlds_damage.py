@@ -83,12 +83,25 @@ def test_records_that_are_not_what_features_json_says(tmp_path):
         damaged(tmp_path / "c", **{"steps/is_first": np.array([2, 0])}),
         damaged(tmp_path / "d", **{"steps/language_instruction": np.array([1, 2])}),
         damaged(tmp_path / "e", **{"steps/observation/state": [b"x"]}),
+        damaged(tmp_path / "f", **{"steps/observation/camera": [b"x"]}),
     ]
     assert "steps/action has 3 values, expected 4 in 2 steps" in texts[0]
     assert "steps/action is a list of ints, expected floats" in texts[1]
     assert "steps/is_first is 2 in entry 0, expected bool" in texts[2]
     assert "steps/language_instruction is a list of ints, expected bytes" in texts[3]
     assert "steps/observation/state is a list of bytes, expected floats" in texts[4]
+    assert "steps/observation/camera has 1 images, expected 2" in texts[5]
+
+
+def test_metadata_is_checked_like_values(tmp_path):
+    root = make.write(tmp_path / "d", {"train": [[make.episode(2)]]})
+    path = make.only_shard(root)
+    path.write_bytes(path.read_bytes().replace(b"log_0.h5", b"log_1.h5"))
+    with pytest.raises(DataError, match=r"episode 0: .* at byte 0: checksum of the data"):
+        _ = open(root, fps=30).episodes[0].metadata
+    root = make.write(tmp_path / "e", {"train": [[make.episode(2) | {"episode_metadata/id": np.array([], np.int64)}]]})
+    with pytest.raises(DataError, match=r"episode 0: .*: episode_metadata/id is damaged"):
+        _ = open(root, fps=30).episodes[0].metadata
 
 
 def test_a_sound_frame_around_no_example(tmp_path):

@@ -4,9 +4,9 @@ Each leaf of the steps in features.json is a stream, named by its keys (`observa
 is its `metadata`, the texts of `language_instruction` its `tasks`. Images stay encoded (`SampleStream.encoded`); lists
 whose length differs from step to step are left out. There is no time in the files: the rate is what `fps` says.
 
-An episode knows its length and texts by a look at the record's structure; its checksum is compared when the first
-stream is asked for, since that reads all of the record. A file whose frames end in damage has one episode, damaged, for
-each record that dataset_info.json says it lost.
+An episode knows its length and tasks by a look at the record's structure; its checksum is compared when the first
+stream, or the metadata, is asked for, since that reads all of the record. A file whose frames end in damage has one
+episode, damaged, for each record that dataset_info.json says it lost.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _EpisodeReader:
             tasks,
             names,
             lambda: self._read(index, record, length, names),
-            lambda: {leaf.key: record.value(leaf) for leaf in self._metadata if record.has(leaf)},
+            lambda: self._read_metadata(index, record),
         )
 
     def _record(self, located: Located) -> _Record:
@@ -150,6 +150,9 @@ class _EpisodeReader:
     def _read(self, index: int, record: _Record, length: int, names: Sequence[str]) -> Mapping[str, SampleStream]:
         try:
             record.check()
+            for name in names:
+                if self._leaves[name].encoding == "image":
+                    record.check_images(self._leaves[name], length)
             stamps = self._clock.stamps_ns(length)
         except (DataError, ValueError) as error:
             raise DataError(f"episode {index}: {error}") from error
@@ -157,6 +160,13 @@ class _EpisodeReader:
             if name not in names:
                 self._log.add_episode("data", f"{self._leaves[name].key} is not in the record", index)
         return {name: self._stream(index, record, name, length, stamps) for name in names}
+
+    def _read_metadata(self, index: int, record: _Record) -> Mapping[str, Any]:
+        try:
+            record.check()
+            return {leaf.key: record.value(leaf) for leaf in self._metadata if record.has(leaf)}
+        except DataError as error:
+            raise DataError(f"episode {index}: {error}") from error
 
     def _stream(
         self, index: int, record: _Record, name: str, length: int, stamps: npt.NDArray[np.int64]
@@ -186,10 +196,19 @@ class _Record:
         self._where = f"{shard.path} at byte {offset}"
         self._example: TFRecordExample = file.example(offset)
         self.kinds = self._example.kinds()
+        self._checked = False
 
     def check(self) -> None:
-        """Compares the checksum of all of the record."""
-        self._file.check(self._offset)
+        """Compares the checksum of all of the record; once is enough."""
+        if not self._checked:
+            self._file.check(self._offset)
+            self._checked = True
+
+    def check_images(self, leaf: Leaf, length: int) -> None:
+        """Counts the images, which nobody decodes."""
+        self._expect(leaf, "bytes")
+        if self.count(leaf) != length:
+            raise ValueError(f"{self._where}: {leaf.key} has {self.count(leaf)} images, expected {length}")
 
     def has(self, leaf: Leaf) -> bool:
         """Whether the record has this key."""
