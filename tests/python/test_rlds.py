@@ -130,6 +130,9 @@ def test_dtypes_and_encodings(tmp_path):
         "pair": make.sequence(make.tensor("float32", 2), 3),
         "ragged": make.sequence(make.tensor("float32", 2)),
         "free": make.tensor("float32", -1),
+        "wave": make.tensor("complex64", 2),
+        "clip": {"video": {}},
+        "label": {"classLabel": {"numClasses": "3"}},
         "eef_quat": make.tensor("float32", 4),
         "name": make.tensor("string", 2),
     }
@@ -143,14 +146,17 @@ def test_dtypes_and_encodings(tmp_path):
         "steps/pair": rng.standard_normal((4, 3, 2)).astype(np.float32),
         "steps/eef_quat": np.tile(np.array([0, 0, 0, 1], np.float32), (4, 1)),
         "steps/name": ["a", "b"] * 4,
+        "steps/label": np.array([2, 1, 0, 2]),
     }
     data = read_all(open(make.write(tmp_path / "d", {"train": [[columns]]}, steps=steps), fps=10))
     assert problems(data) == [
-        "features.json: steps/ragged has another length in each step and is left out",
-        "features.json: steps/free has another length in each step and is left out",
+        "features.json: steps/ragged is no numbers or text of one shape and is left out",
+        "features.json: steps/free is no numbers or text of one shape and is left out",
+        "features.json: steps/wave is no numbers or text of one shape and is left out",
+        "features.json: steps/clip is no numbers or text of one shape and is left out",
     ]
     episode = data.episodes[0]
-    for name in ("u8", "i64", "pair"):
+    for name in ("u8", "i64", "pair", "label"):
         wanted = columns[f"steps/{name}"].reshape(4, *data.streams[name].shape)
         np.testing.assert_array_equal(episode[name].values, wanted)
     assert episode["u8"].values.dtype == np.uint8

@@ -96,7 +96,7 @@ class _EpisodeReader:
         self._leaves = {leaf.name: leaf for leaf in features.steps if leaf.shape is not None}
         for leaf in features.steps:
             if leaf.shape is None:
-                log.add(_FEATURES, f"{leaf.key} has another length in each step and is left out")
+                log.add(_FEATURES, f"{leaf.key} is no numbers or text of one shape and is left out")
         self.streams = {name: _describe(leaf, clock) for name, leaf in self._leaves.items()}
         self._files: dict[Path, TFRecordFile] = {}
 

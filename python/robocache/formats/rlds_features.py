@@ -17,13 +17,14 @@ Encoding = Literal["none", "bytes", "zlib", "text", "image"]
 STEPS = "steps"
 # numpy has no bfloat16; its values are floats in the file.
 _DTYPES = {"bfloat16": "float32", "string": "string", "str": "string", "object": "string"}
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Leaf:
     """A feature with values. `key` is its name in the Example; `name` leaves out the leading `steps/`.
 
-    `shape` is that of one step (of the whole, outside the steps); None where it differs from step to step.
+    `shape` is that of one step (of the whole, outside the steps); None where steps differ in it or nobody knows.
     """
 
     key: str
@@ -65,7 +66,13 @@ def read_features(path: Path) -> Features:
         inner = steps["sequence"]["feature"]
         return Features(
             tuple(_leaves(STEPS, inner)),
-            tuple(leaf for key, node in top.items() if key != STEPS for leaf in _leaves(key, node)),
+            tuple(
+                leaf
+                for key, node in top.items()
+                if key != STEPS
+                for leaf in _leaves(key, node)
+                if leaf.dtype != _UNKNOWN
+            ),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"open: {path} is not as TFDS writes it: {type(error).__name__} {error}") from error
@@ -83,17 +90,24 @@ def _leaves(key: str, node: dict[str, Any]) -> Iterator[Leaf]:
         yield Leaf(key, name, dtype, _shape(node["image"]), "image")
     elif "text" in node:
         yield Leaf(key, name, "string", (), "text")
+    elif "classLabel" in node:
+        yield Leaf(key, name, "int64", (), "none")
+    elif "tensor" in node or "scalar" in node:
+        yield _tensor(key, name, node.get("tensor") or node["scalar"])
     else:
-        # Scalars, and classes of labels, are tensors of no axis.
-        tensor = node.get("tensor") or node.get("scalar") or {"dtype": "int64"}
-        dtype = _DTYPES.get(tensor["dtype"], tensor["dtype"])
-        if dtype == "string":
-            yield Leaf(key, name, dtype, _shape(tensor), "text")
-        else:
-            encoding = tensor.get("encoding", "none")
-            if encoding not in ("none", "bytes", "zlib"):
-                raise ValueError(f"encoding of {key} is {encoding!r}")
-            yield Leaf(key, name, np.dtype(dtype).name, _shape(tensor), encoding)
+        yield Leaf(key, name, _UNKNOWN, None, "none")  # video and audio, say
+
+
+def _tensor(key: str, name: str, tensor: dict[str, Any]) -> Leaf:
+    dtype = _DTYPES.get(tensor["dtype"], tensor["dtype"])
+    if dtype == "string":
+        return Leaf(key, name, dtype, _shape(tensor), "text")
+    if np.dtype(dtype).kind not in "fiub":
+        return Leaf(key, name, _UNKNOWN, None, "none")
+    encoding = tensor.get("encoding", "none")
+    if encoding not in ("none", "bytes", "zlib"):
+        raise ValueError(f"encoding of {key} is {encoding!r}")
+    return Leaf(key, name, np.dtype(dtype).name, _shape(tensor), encoding)
 
 
 def _sequence(key: str, sequence: dict[str, Any]) -> Iterator[Leaf]:
