@@ -4,7 +4,7 @@
 #   tools/gpu.sh build     the library, tests, benchmarks and Python module, into build/gpu
 #   tools/gpu.sh test      the C++ tests and the CUDA ones in Python; a missing CUDA device is an error
 #   tools/gpu.sh sanitize  compute-sanitizer memcheck and racecheck over the CUDA tests
-#   tools/gpu.sh bench     the CUDA benchmarks to bench.json, bench.html, floor.txt, voxelize.txt and points.txt in
+#   tools/gpu.sh bench     the CUDA benchmarks to bench.json, bench.html, floor.txt, gradient.txt and points.txt in
 #                          $OUT/results (build/gpu/results where OUT is not set)
 #   tools/gpu.sh all       the four of them
 # Environment:
@@ -12,7 +12,8 @@
 #   ROBOCACHE_CUDA_ARCHITECTURES  what to compile for; default: 90-real
 #   ROBOCACHE_SANITIZE_CPP        GoogleTest filter of `sanitize`; default: every test with cuda in its name, less, for
 #                                 racecheck, those of the longest logs, which take it many minutes
-#   ROBOCACHE_BENCH               more options of `robocache-bench run`, such as: --quick --power --only fusion
+#   ROBOCACHE_BENCH               more options of `robocache-bench run`, such as: --quick --power --only fusion, or
+#                                 --operator voxelize --points SCAN.ply, one operator for a stage of few minutes
 #   ROBOCACHE_SANITIZE_PYTHON     pytest -k expression of `sanitize`; empty: no Python test
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -124,7 +125,7 @@ bench() {
   "$PYTHON" -m robocache_bench run --device cuda --cpp "$BUILD/benchmarks" -o "$RESULTS/bench.json" "${options[@]}"
   "$PYTHON" -m robocache_bench report "$RESULTS/bench.json" -o "$RESULTS/bench.html"
   "$BUILD/benchmarks/bench_align_floor" | tee "$RESULTS/floor.txt"
-  "$BUILD/benchmarks/bench_voxelize_cuda" | tee "$RESULTS/voxelize.txt"
+  "$BUILD/benchmarks/bench_voxelize_cuda" --only grad | tee "$RESULTS/gradient.txt"
   "$BUILD/benchmarks/bench_point_operators_cuda" | tee "$RESULTS/points.txt"
 }
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from robocache_bench import compare, peers, report
-from robocache_bench.results import BadResults, load, merged
+from robocache_bench import compare, operators, report
+from robocache_bench.results import BadResults, load
 
 
 def _percentage(text: str) -> float:
@@ -17,6 +17,12 @@ def _percentage(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r}, expected a share such as 5% or 0.05") from None
 
 
+def _file(text: str) -> Path:
+    if not (path := Path(text)).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a file")
+    return path
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="robocache-bench", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
@@ -24,11 +30,13 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="measure us beside our peers, and keep every number in a JSON file")
     run.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.json")
     run.add_argument("--device", choices=("cpu", "cuda"), help="only this part; default: the CPU, and CUDA where it is")
+    run.add_argument("--operator", action="append", default=[], choices=list(operators.every()), help="only these")
     run.add_argument("--only", action="append", default=[], metavar="TEXT", help="cases whose name contains it")
-    names = sorted({name for modules in peers.MODULES.values() for name in modules})
+    names = sorted({n for op in operators.every().values() for modules in op.modules.values() for n in modules})
     run.add_argument(
         "--peer", action="append", default=[], choices=names, help="only these; 'ours' is enough to compare"
     )
+    run.add_argument("--points", type=_file, metavar="FILE", help="a real scan (rc.read_points), for voxelize")
     run.add_argument("--quick", action="store_true", help="fewer rounds, and no case of 64 MB and more")
     run.add_argument("--rounds", type=int, help="default: 30 on the CPU, 20 on CUDA")
     run.add_argument("--power", action="store_true", help="energy of a call, too (CUDA, through NVML)")
@@ -44,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE.md",
-        help=f"put the tables between its markers, {report.BEGIN} and {report.END}",
+        help=f"put the tables of each operator between its markers there: {' and '.join(report.markers('align'))} ...",
     )
 
     gate = commands.add_parser("compare", help="exit with 1 when a time of ours got slower than allowed")
@@ -63,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             return run.main(options)
         if options.command == "report":
-            return report.main(merged([load(path) for path in options.results]), options.output, options.markdown)
+            return report.main([load(path) for path in options.results], options.output, options.markdown)
         found = compare.compare(load(options.before), load(options.after), options.max_regression)
     except (BadResults, report.BadDocument) as error:
         print(f"robocache-bench: {error}", file=sys.stderr)

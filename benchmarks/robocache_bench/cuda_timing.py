@@ -14,6 +14,11 @@ from robocache_bench.timing import Run
 
 LAUNCHES = 64  # in a graph, at least: what a replay itself costs is then small beside them
 CALLS = 50  # back to back: fewer than the driver queues
+LONG_MS = 30  # of a graph, or of calls back to back: slow calls need not be many
+
+
+def _count(one_ms: float, most: int) -> int:
+    return max(1, min(most, math.ceil(LONG_MS / one_ms)))
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class Replay:
-    """A CUDA graph of calls that walk through `runs`, one after another, until there are at least `LAUNCHES`."""
+    """A CUDA graph of calls that walk through `runs`, until there are at least `LAUNCHES` or enough for `LONG_MS`."""
 
     def __init__(self, runs: Sequence[Run], launches: int = LAUNCHES) -> None:
         self._stream = torch.cuda.Stream()
@@ -35,7 +40,13 @@ class Replay:
             for run in runs[:3]:
                 run()  # compiles, allocates
         torch.cuda.synchronize()
-        rounds = math.ceil(launches / len(runs))
+        self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        with torch.cuda.stream(self._stream):
+            self._begin.record()
+            runs[0]()
+            self._end.record()
+        self._end.synchronize()
+        rounds = math.ceil(_count(self._begin.elapsed_time(self._end), launches) / len(runs))
         self.calls = rounds * len(runs)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self._stream), _no_collection():
@@ -45,7 +56,6 @@ class Replay:
                 for run in runs:
                     run()
             self._graph.capture_end()
-        self._begin, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def us(self) -> float:
         """Microseconds of device time of one call."""
@@ -71,10 +81,14 @@ class Replay:
 
 
 def calls_us(runs: Sequence[Run], wait: Callable[[object], object]) -> tuple[float, float]:
-    """Microseconds of (host time, wall time until the last is done) of one call among `CALLS` back to back."""
-    turns = [runs[k % len(runs)] for k in range(CALLS)]
-    result: object = None
+    """Microseconds of (host time, wall time until the last is done) of a call among `CALLS` back to back, or fewer."""
     torch.cuda.synchronize()
+    begin = time.perf_counter()
+    result = runs[0]()
+    wait(result)
+    torch.cuda.synchronize()
+    calls = _count((time.perf_counter() - begin) * 1e3, CALLS)
+    turns = [runs[k % len(runs)] for k in range(calls)]
     with _no_collection():
         begin = time.perf_counter()
         for run in turns:
@@ -83,4 +97,4 @@ def calls_us(runs: Sequence[Run], wait: Callable[[object], object]) -> tuple[flo
         wait(result)
         torch.cuda.synchronize()
         done = time.perf_counter()
-    return (queued - begin) / CALLS * 1e6, (done - begin) / CALLS * 1e6
+    return (queued - begin) / calls * 1e6, (done - begin) / calls * 1e6

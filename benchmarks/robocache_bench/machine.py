@@ -13,7 +13,7 @@ from typing import Any
 
 import robocache as rc
 
-LIBRARIES = ("robocache", "numpy", "scipy", "torch", "triton", "jax", "jaxlib", "cupy-cuda13x")
+LIBRARIES = ("robocache", "numpy", "scipy", "torch", "triton", "jax", "jaxlib", "cupy-cuda13x", "open3d")
 
 
 def facts() -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""The three plots of a device: time against size, share of the copy bandwidth, roofline."""
+"""The three plots of an operator on a device: time against size, share of the copy bandwidth, roofline."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from robocache_bench import operators
 from robocache_bench.results import Results, Row, median_us, share_of_copy
 from robocache_bench.svg import Axis, Plot, Series, axis
 from robocache_bench.tables import label, peers_of, us
@@ -12,7 +13,7 @@ MAIN_TIME = {"cpu": ("out given", "fresh"), "cuda": ("graph, cold", "stream")}
 
 
 def plots(results: Results) -> list[tuple[str, str]]:
-    """(title, SVG) of each device that has rows."""
+    """(title, SVG) of each device that has rows; the result is of one operator."""
     return [plot for device in ("cpu", "cuda") for plot in _of_device(results, device)]
 
 
@@ -27,9 +28,11 @@ def _of_device(results: Results, device: str) -> list[tuple[str, str]]:
     if not rows or copy is None:
         return []
     found = []
-    if linear := [r for r in rows if r["interp"] == "linear"]:
-        found.append((f"{device.upper()}: time against size (linear)", _time_plot(linear, copy["bytes_per_s"])))
-        found.append((f"{device.upper()}: share of the copy bandwidth (linear)", _share_plot(results, linear)))
+    curves = {r["case"]: operators.of(r).curve(r) for r in rows}
+    for title in sorted({curve for curve in curves.values() if curve is not None}):
+        shown = [r for r in rows if curves[r["case"]] == title]
+        found.append((f"{device.upper()}: time against size ({title})", _time_plot(shown, copy["bytes_per_s"])))
+        found.append((f"{device.upper()}: share of the copy bandwidth ({title})", _share_plot(results, shown)))
     counted = [r for r in rows if r.get("operations")]
     if counted:
         found.append((f"{device.upper()}: roofline", _roofline(results, counted, copy["bytes_per_s"])))

@@ -6,10 +6,8 @@ import html
 from pathlib import Path
 
 from robocache_bench.plots import plots
-from robocache_bench.results import Results, Row, share_of_copy
+from robocache_bench.results import Results, Row, merged, of_operator, share_of_copy
 from robocache_bench.tables import Table, tables, us
-
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 BUSY = 0.25  # processes a processor that run beside a benchmark before its report says so
 
@@ -29,16 +27,31 @@ class BadDocument(ValueError):  # noqa: N818 - named for what is bad, as our err
     """A document has no place for the tables."""
 
 
-def main(results: Results, page: Path | None, documents: list[Path]) -> int:
+def markers(operator: str) -> tuple[str, str]:
+    """What encloses the tables of an operator in a document."""
+    return f"<!-- bench {operator}: begin -->", f"<!-- bench {operator}: end -->"
+
+
+def main(runs: list[Results], page: Path | None, documents: list[Path]) -> int:
     """Writes the page and the documents' tables; prints the tables where neither is asked for."""
-    for document in documents:
-        document.write_text(with_tables(document.read_text(), markdown(results), str(document)))
+    skipped = merged(runs)["skipped"]
+    parts = by_operator(runs)
+    written = {document: with_tables(document.read_text(), parts, str(document)) for document in documents}
+    for document, content in written.items():
+        document.write_text(content)
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(html_page(results))
+        page.write_text(html_page(parts, skipped))
     if page is None and not documents:
-        print(markdown(results))
+        print(text(parts))
     return 0
+
+
+def by_operator(runs: list[Results]) -> dict[str, Results]:
+    """For each operator the rows that runs have of it, with the machine and the commit of the first such run."""
+    names = dict.fromkeys(row["operator"] for run in runs for row in run["rows"])
+    parts = {name: [part for run in runs if (part := of_operator(run, name))["rows"]] for name in sorted(names)}
+    return {name: merged(found) for name, found in parts.items()}
 
 
 def line(results: Results, row: Row) -> str:
@@ -65,7 +78,7 @@ def machine_line(results: Results) -> str:
 
 
 def markdown(results: Results) -> str:
-    """Every table, below a line that says where the numbers come from."""
+    """Every table of one operator's results, below a line that says where the numbers come from."""
     parts = [machine_line(results) + "."]
     for table in tables(results):
         head, *rows = table.cells
@@ -75,33 +88,47 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def with_tables(document: str, text: str, name: str = "document") -> str:
-    """The document with `text` between its markers.
+def text(parts: dict[str, Results]) -> str:
+    """The tables of every operator, each below its name."""
+    return "\n\n".join(f"# {name}\n\n{markdown(part)}" for name, part in parts.items())
+
+
+def with_tables(document: str, parts: dict[str, Results], name: str = "document") -> str:
+    """The document with the tables of each operator between its markers; of one without rows they stay as they are.
 
     Raises
     ------
     BadDocument
-        It does not have each marker once, in their order.
+        It does not have each marker of an operator with rows once, in their order.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise BadDocument(f"report: {name} has no single pair of markers, expected {BEGIN} and, below it, {END}")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    for operator, results in parts.items():
+        first, last = markers(operator)
+        before, begin, rest = document.partition(first)
+        _, end, after = rest.partition(last)
+        if not begin or not end or first in rest or last in before + after:
+            raise BadDocument(f"report: {name} has no single pair of markers, expected {first} and, below it, {last}")
+        document = f"{before}{first}\n{markdown(results)}\n{last}{after}"
+    return document
 
 
-def html_page(results: Results) -> str:
+def html_page(parts: dict[str, Results], skipped: list[dict[str, str]]) -> str:
     """The page: tables and inline plots, and nothing that a browser would have to fetch."""
-    drawn = "".join(f"<h2>{html.escape(title)}</h2>\n{svg}\n" for title, svg in plots(results))
-    skipped = "".join(
-        f"<li>{html.escape(s['case'])}: {html.escape(s['peer'])}: {html.escape(s['why'])}</li>\n"
-        for s in results["skipped"]
+    absent = "".join(
+        f"<li>{html.escape(s['case'])}: {html.escape(s['peer'])}: {html.escape(s['why'])}</li>\n" for s in skipped
     )
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>RoboCache benchmarks</title>\n'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n<h1>RoboCache benchmarks</h1>\n'
-        f"<p>{html.escape(machine_line(results))}</p>\n{drawn}{''.join(map(_html_table, tables(results)))}"
-        f"<h2>Who did not take part</h2>\n<ul>\n{skipped}</ul>\n</html>\n"
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n'
+        f"{''.join(_html_part(name, part) for name, part in parts.items())}"
+        f"<h1>Who did not take part</h1>\n<ul>\n{absent}</ul>\n</html>\n"
+    )
+
+
+def _html_part(operator: str, results: Results) -> str:
+    drawn = "".join(f"<h2>{html.escape(title)}</h2>\n{svg}\n" for title, svg in plots(results))
+    return (
+        f"<h1>RoboCache: {html.escape(operator)}</h1>\n<p>{html.escape(machine_line(results))}</p>\n"
+        f"{drawn}{''.join(map(_html_table, tables(results)))}"
     )
 
 

@@ -2,8 +2,9 @@
 
     {"format", "machine", "options", "copy": {device: bytes per second}, "rows", "skipped"}
 
-A row is one peer on one case: {"case", "device", "shape", "interp", "dtype", "marks", "peer", "stamps", "error",
-"bytes", "operations", "times": {name: {"median_us", "p10_us", "p90_us", "samples", "rounds_us"}}, "bars"}. Its times:
+A row is one peer on one case: {"operator", "case", "device", "peer", "error", "bytes", "operations", "asked",
+"times": {name: {"median_us", "p10_us", "p90_us", "samples", "rounds_us"}}, "bars"} and what the operator says of its
+cases. A row without "operator" is of alignment: files from before there was another. Its times:
 
     out given, fresh          a call on the CPU, into arrays of the caller or new ones
     graph, cold; graph, warm  device time: CUDA-graph replay over buffers larger than the L2, or over one
@@ -63,6 +64,8 @@ def load(path: Path) -> Results:
     found = results.get("format") if isinstance(results, dict) else type(results).__name__
     if found != FORMAT:
         raise BadResults(f"{path}: format is {found!r}, expected {FORMAT!r}; hint: robocache-bench run -o {path.name}")
+    for row in results["rows"]:
+        row.setdefault("operator", "align")
     return dict(results)
 
 
@@ -92,6 +95,11 @@ def share_of_copy(results: Results, row: Row, name: str) -> float | None:
     if us is None or copy is None or row.get("bytes") is None:
         return None
     return float(row["bytes"] / (us * 1e-6) / copy["bytes_per_s"])
+
+
+def of_operator(results: Results, name: str) -> Results:
+    """The results with the rows of one operator alone."""
+    return {**results, "rows": [row for row in results["rows"] if row["operator"] == name]}
 
 
 def merged(runs: list[Results]) -> Results:

@@ -6,14 +6,18 @@ import argparse
 import importlib.util
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import robocache as rc
 
-from robocache_bench import bars, cpp, machine, peers, report
-from robocache_bench.cases import Case, cpu_cases, cuda_cases, selected
+from robocache_bench import bars, machine, operators, report
+from robocache_bench.operators import Case, Operator
 from robocache_bench.power import METHOD, Meter, NoMeter
 from robocache_bench.results import FORMAT, Log, Results, Row, save
+
+Work = list[tuple[Operator, list[Case]]]
 
 ROUNDS = {"cpu": 30, "cuda": 20}
 QUICK_ROUNDS = 8
@@ -30,7 +34,14 @@ class Session:
         self.results: Results = {
             "format": FORMAT,
             "machine": machine.facts(),
-            "options": {"seed": self.seed, "only": options.only, "peer": options.peer, "quick": options.quick},
+            "options": {
+                "seed": self.seed,
+                "operator": options.operator,
+                "only": options.only,
+                "peer": options.peer,
+                "quick": options.quick,
+                "points": None if options.points is None else options.points.name,
+            },
             "copy": {},
             "rows": [],
             "skipped": self.log.skipped,
@@ -47,24 +58,29 @@ class Session:
     def rounds(self, device: str) -> int:
         return int(self.options.rounds or (QUICK_ROUNDS if self.options.quick else ROUNDS[device]))
 
-    def modules(self, device: str) -> list[str]:
-        """Whose peers take part."""
-        return [name for name in peers.MODULES[device] if not self.options.peer or name in self.options.peer]
-
-    def cpu(self, cases: list[Case]) -> None:
+    def cpu(self, work: Work) -> None:
         from robocache_bench import run_cpu
 
         self.results["copy"]["cpu"] = run_cpu.roofs()
-        for case in cases:
-            self.keep(run_cpu.measure(case, self.modules("cpu"), self.random, self.rounds("cpu"), self.log))
+        self._measure("cpu", work, run_cpu.measure)
 
-    def cuda(self, cases: list[Case]) -> None:
+    def cuda(self, work: Work) -> None:
         from robocache_bench import run_cuda
 
         meter = self._meter() if self.options.power else None
         self.results["copy"]["cuda"] = run_cuda.roofs()
-        for case in cases:
-            self.keep(run_cuda.measure(case, self.modules("cuda"), self.random, self.rounds("cuda"), self.log, meter))
+        self._measure("cuda", work, partial(run_cuda.measure, meter=meter))
+
+    def _measure(self, device: str, work: Work, measure: Callable[..., list[Row]]) -> None:
+        """Every case, then the C++ benchmarks' rows of the same cases."""
+        for op, cases in work:
+            modules = [name for name in op.modules[device] if not self.options.peer or name in self.options.peer]
+            for case in cases:
+                self.keep(measure(op, case, modules, self.random, self.rounds(device), self.log))
+            if self.options.cpp is not None:
+                names = {case.name for case in cases}
+                rows = op.cpp_rows(self.options.cpp, device, self.seed, self.log)
+                self.keep([row for row in rows if row["case"] in names])
 
     def _meter(self) -> Meter | None:
         import torch
@@ -80,19 +96,23 @@ class Session:
 
     def device(self, name: str) -> int:
         """Measures the cases of a device; returns how many there were."""
-        cases = selected(cpu_cases() if name == "cpu" else cuda_cases(), self.options.only, self.options.quick)
-        if not cases:
+        work: Work = []
+        for op in operators.every().values():
+            if self.options.operator and op.name not in self.options.operator:
+                continue
+            cases = op.cases(name, self.options.points)
+            if chosen := operators.selected(cases, self.options.only, self.options.quick):
+                work.append((op, chosen))
+                if op.takes_scan and self.options.points is None:
+                    self.log.skip(f"{name} {op.name}, scan", "every peer", "no scan is given; hint: --points FILE")
+        if not work:
             return 0
         why = self._why_not(name)
         if why:
             self.log.skip(name, "every peer", why)
             return 0
-        (self.cpu if name == "cpu" else self.cuda)(cases)
-        if self.options.cpp is not None:
-            rows = cpp.run(self.options.cpp, name, self.seed, self.log)
-            names = {case.name for case in cases}
-            self.keep([row for row in rows if row["case"] in names])
-        return len(cases)
+        (self.cpu if name == "cpu" else self.cuda)(work)
+        return sum(len(cases) for _, cases in work)
 
     @staticmethod
     def _why_not(device: str) -> str:
@@ -112,7 +132,7 @@ def main(options: argparse.Namespace) -> int:
     if not measured:
         print("robocache-bench: run: nothing was measured, expected at least one case", file=sys.stderr)
         return 2
-    print("\n" + report.markdown(session.results))
+    print("\n" + report.text(report.by_operator([session.results])))
     if session.log.failures:
         print(f"robocache-bench: run: {session.log.failures} failures (seed {session.seed})", file=sys.stderr)
         return 1

@@ -9,10 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import STAMP_BYTES, Inputs
-from robocache_bench.needs import bytes_moved, operations
-from robocache_bench.oracle import Oracle, tolerance
+from robocache_bench.operators import Case, Inputs, Operator, Oracle
 from robocache_bench.peers import Bound, Peer, contestants
 from robocache_bench.results import OURS, Log, Row
 from robocache_bench.timing import Run, interleaved, slice_of_calls
@@ -25,18 +22,18 @@ class WrongResult(RuntimeError):  # noqa: N818 - named for what is wrong
     """A peer's answer is not the oracle's: its time would mean nothing."""
 
 
-def checked(peer: Peer, bound: Bound, run: Run, oracle: Oracle, x: Inputs) -> float:
-    """The error of a call whose outputs held nothing but NaN before.
+def checked(peer: Peer, bound: Bound, run: Run, oracle: Oracle, x: Inputs, tolerance: float) -> float:
+    """The error of a call whose outputs were poisoned before.
 
     Raises
     ------
     WrongResult
-        It is above the tolerance of the dtype, or an output was not written.
+        It is above the tolerance, or an output was not written.
     """
     x.poison()
-    error = oracle.error(peer.stamps, bound.read(run()))
-    if not error <= tolerance(x.case):
-        raise WrongResult(f"{peer.name} is off by {error}, expected at most {tolerance(x.case)}")
+    error = oracle.error(peer.reads, bound.read(run()))
+    if not error <= tolerance:
+        raise WrongResult(f"{peer.name} is off by {error}, expected at most {tolerance}")
     return error
 
 
@@ -52,45 +49,33 @@ def attempted(case: Case, peer: Peer, log: Log, action: Callable[[], T]) -> T | 
     return None
 
 
-def entered(case: Case, peer: Peer, x: Inputs, oracle: Oracle) -> tuple[Bound, Row]:
-    """A peer, with every way to make the call checked, and its row."""
+def entered(op: Operator, case: Case, peer: Peer, x: Inputs, oracle: Oracle) -> tuple[Bound, Row]:
+    """A peer, with every way to make the call checked, and its row without the times."""
     bound = peer.bind(x)
-    errors = [checked(peer, bound, run, oracle, x) for run in bound.runs.values()]
-    return bound, row_of(case, peer, x, max(errors))
-
-
-def row_of(case: Case, peer: Peer, x: Inputs, error: float) -> Row:
-    """A result row without its times. Bytes are those of `x`, in the dtypes that the peer reads and writes."""
-    ours = peer.stamps == "int64 ns"
-    age_bytes = 8 if ours or peer.name.startswith(OURS) else 4
-    moved = bytes_moved(case, x.stamps_ns, x.at_ns, STAMP_BYTES[peer.stamps], age_bytes)
-    return {
+    errors = [checked(peer, bound, run, oracle, x, op.tolerance(case)) for run in bound.runs.values()]
+    return bound, {
+        "operator": op.name,
         "case": case.name,
         "device": case.device,
-        "shape": case.shape.name,
-        "interp": case.interp,
-        "dtype": case.dtype,
-        "marks": case.marks,
         "peer": peer.name,
-        "stamps": peer.stamps,
-        "error": error,
-        "bytes": moved,
-        "operations": operations(case),
-        "asked": case.asked,
+        **op.facts(case, peer, x),
+        "error": max(errors),
         "times": {},
         "bars": [],
     }
 
 
-def measure(case: Case, modules: Sequence[str], random: np.random.Generator, rounds: int, log: Log) -> list[Row]:
+def measure(
+    op: Operator, case: Case, modules: Sequence[str], random: np.random.Generator, rounds: int, log: Log
+) -> list[Row]:
     """Every peer on one case, checked, then timed in turn."""
-    x = Inputs(case, random)
-    oracle = Oracle(x, random)
+    x = op.inputs(case, random)
+    oracle = op.oracle(x, random)
     rows: dict[str, Row] = {}
     runs: dict[str, Run] = {}
     keys: dict[str, tuple[str, str]] = {}
-    for peer in contestants(case, modules, log):
-        if (found := attempted(case, peer, log, partial(entered, case, peer, x, oracle))) is None:
+    for peer in contestants(op.peers_package, case, modules, log):
+        if (found := attempted(case, peer, log, partial(entered, op, case, peer, x, oracle))) is None:
             continue
         bound, rows[peer.name] = found
         for name, run in bound.runs.items():

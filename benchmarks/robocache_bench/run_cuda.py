@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from robocache_bench.cases import POWER_SHAPES, Case
 from robocache_bench.cuda_timing import Replay, calls_us
-from robocache_bench.inputs import Inputs
-from robocache_bench.oracle import Oracle
+from robocache_bench.operators import Case, Inputs, Operator, Oracle
 from robocache_bench.peers import Bound, Peer, contestants
 from robocache_bench.power import Meter
 from robocache_bench.results import OURS, Log, Row
@@ -23,27 +21,32 @@ from robocache_bench.timing import Samples
 COPY_BYTES = 2 << 30
 WORKING_SET = 300e6  # bytes of arrays of a cold graph, of which calls touch half at least; the H200's L2 holds 60 MB
 CALL_ROUNDS = 12
+SLOW_US = 3e4  # a call that takes as long is replayed in the first three rounds alone
 
 
-def input_sets(case: Case, random: np.random.Generator) -> list[Inputs]:
+def input_sets(op: Operator, case: Case, random: np.random.Generator) -> list[Inputs]:
     """Inputs and outputs of as many calls as fill the working set, at least three."""
-    item = 2 if case.dtype == "bfloat16" else 4
-    samples = sum(s.samples * s.columns for s in case.shape.sources)
-    bytes_of_one = case.shape.batch * (samples + case.shape.targets * case.shape.columns) * item
-    return [Inputs(case, random) for _ in range(max(3, math.ceil(WORKING_SET / bytes_of_one)))]
+    first = op.inputs(case, random)
+    return [first] + [op.inputs(case, random) for _ in range(1, max(3, math.ceil(WORKING_SET / first.nbytes)))]
 
 
 def measure(
-    case: Case, modules: Sequence[str], random: np.random.Generator, rounds: int, log: Log, meter: Meter | None
+    op: Operator,
+    case: Case,
+    modules: Sequence[str],
+    random: np.random.Generator,
+    rounds: int,
+    log: Log,
+    meter: Meter | None,
 ) -> list[Row]:
     """Every peer on one case, checked, then timed in turn."""
-    sets = input_sets(case, random)
-    oracle = Oracle(sets[0], random)
+    sets = input_sets(op, case, random)
+    oracle = op.oracle(sets[0], random)
     rows: dict[str, Row] = {}
     peers: list[tuple[Peer, list[Bound]]] = []
     replays: dict[tuple[str, str], Replay] = {}
-    for peer in contestants(case, modules, log):
-        if (found := attempted(case, peer, log, partial(_prepared, case, peer, sets, oracle))) is None:
+    for peer in contestants(op.peers_package, case, modules, log):
+        if (found := attempted(case, peer, log, partial(_prepared, op, case, peer, sets, oracle))) is None:
             continue
         bounds, rows[peer.name], graphs = found
         peers.append((peer, bounds))
@@ -51,23 +54,25 @@ def measure(
     measured = _device_times(replays, rounds) | _call_times(peers, min(rounds, CALL_ROUNDS))
     for (name, kind), samples in measured.items():
         rows[name]["times"][kind] = samples.summary()
-    if meter is not None and case.shape.name in POWER_SHAPES:
+    if meter is not None and case.takes_power:
         for (name, kind), replay in replays.items():
             if kind == "graph, cold":
                 rows[name]["energy"] = meter.energy(replay.repeat)
     return list(rows.values())
 
 
-def _prepared(case: Case, peer: Peer, sets: list[Inputs], oracle: Oracle) -> tuple[list[Bound], Row, dict[str, Replay]]:
+def _prepared(
+    op: Operator, case: Case, peer: Peer, sets: list[Inputs], oracle: Oracle
+) -> tuple[list[Bound], Row, dict[str, Replay]]:
     """A peer on every set, tuned, then checked; its row; its graphs."""
     bounds = [peer.bind(x) for x in sets]
     tuned = None if peer.tune is None else peer.tune(bounds)
-    bounds[0], row = entered(case, peer, sets[0], oracle)
+    bounds[0], row = entered(op, case, peer, sets[0], oracle)
     if tuned is not None:
         row["tuned"] = tuned
     if not peer.capturable:
         return bounds, row, {}
-    runs = [b.runs["out given"] for b in bounds]
+    runs = [b.runs[b.way] for b in bounds]
     return bounds, row, {"graph, cold": Replay(runs), "graph, warm": Replay(runs[:1])}
 
 
@@ -75,9 +80,10 @@ def _device_times(replays: dict[tuple[str, str], Replay], rounds: int) -> dict[t
     samples = {key: Samples() for key in replays}
     for replay in replays.values():
         replay.us()
-    for _ in range(rounds):
+    for k in range(rounds):
         for key, replay in replays.items():
-            samples[key].add([replay.us()])
+            if k < 3 or samples[key].rounds[0][0] < SLOW_US:
+                samples[key].add([replay.us()])
     return samples
 
 
@@ -85,8 +91,8 @@ def _call_times(peers: list[tuple[Peer, list[Bound]]], rounds: int) -> dict[tupl
     """'stream' and 'call' of the way with outputs given, where there is one, and of ours 'call, fresh'."""
     ways: list[tuple[str, str, list[Bound], str]] = []  # peer, its time, on what, how
     for peer, bounds in peers:
-        ways.append((peer.name, "call", bounds, "out given" if "out given" in bounds[0].runs else "fresh"))
-        if peer.name == OURS:
+        ways.append((peer.name, "call", bounds, bounds[0].way))
+        if peer.name == OURS and bounds[0].way != "fresh":
             ways.append((peer.name, "call, fresh", bounds, "fresh"))
     samples = {(peer, time): Samples() for peer, time, _, _ in ways}
     samples |= {(peer.name, "stream"): Samples() for peer, _ in peers}

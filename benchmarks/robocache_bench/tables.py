@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robocache_bench import operators
 from robocache_bench.results import OURS, Results, Row, is_ours, median_us, of_case, share_of_copy
 
 
@@ -60,7 +61,7 @@ def us(value: float) -> str:
 
 
 def tables(results: Results) -> list[Table]:
-    """Those that the result has rows for."""
+    """Those that the result, of one operator, has rows for."""
     found = [_times(results, kind) for kind in KINDS] + [_energy(results), _bars(results)]
     return [table for table in found if len(table.cells) > 1]
 
@@ -73,10 +74,7 @@ def peers_of(rows: list[Row]) -> list[str]:
 
 def label(row: Row) -> str:
     """The case as a table names it, without the device."""
-    extras = [row["interp"]] if row["interp"] != "linear" else []
-    extras += [{"bfloat16": "bf16", "float32": "f32"}.get(row["dtype"], row["dtype"])]
-    extras += ["valid and age"] if row["marks"] else []
-    return f"{row['shape']}, {', '.join(extras)}"
+    return operators.of(row).label(row)
 
 
 def _times(results: Results, kind: Kind) -> Table:
@@ -95,26 +93,27 @@ def _times(results: Results, kind: Kind) -> Table:
             value = median_us(peers[peer], time) if peer in peers else None
             line.append("" if value is None else us(value))
         if kind.with_bars:
-            line += _bytes_and_share(results, peers, kind.times[0])
+            line += _bytes_and_share(results, peers, kind.times)
         cells.append(line)
     return Table(kind.title, kind.note, cells)
 
 
-def _bytes_and_share(results: Results, peers: dict[str, Row], time: str) -> list[str]:
-    ours = next((row for row in peers.values() if is_ours(row) and row.get("bytes")), None)
-    if ours is None:
-        return ["", ""]
-    share = share_of_copy(results, ours, time)
-    return [f"{ours['bytes'] / 1e6:.1f}", "" if share is None else f"{share:.0%}"]
+def _bytes_and_share(results: Results, peers: dict[str, Row], times: tuple[str, ...]) -> list[str]:
+    """Of our first row that has one of the times, by the first of them that it has."""
+    for row in peers.values():
+        time = next((t for t in times if t in row["times"]), None)
+        if is_ours(row) and row.get("bytes") and time is not None:
+            share = share_of_copy(results, row, time)
+            return [f"{row['bytes'] / 1e6:.1f}", "" if share is None else f"{share:.0%}"]
+    return ["", ""]
 
 
 def _bars(results: Results) -> Table:
     cells = [["case", "asked", "measured", "holds"]]
-    for row in results["rows"]:
-        for bar in row["bars"]:
-            cells.append(
-                [f"{row['device']} {label(row)}", bar["asked"], us(bar["value"]), "yes" if bar["holds"] else "NO"]
-            )
+    for case in dict.fromkeys(row["case"] for row in results["rows"]):
+        for row in of_case(results["rows"], case).values():
+            what = f"{row['device']} {label(row)}"
+            cells += [[what, b["asked"], us(b["value"]), "yes" if b["holds"] else "NO"] for b in row["bars"]]
     return Table("What is asked, and whether it holds", "Ratios are medians over the rounds of the run.", cells)
 
 

@@ -10,6 +10,7 @@
 #include <robocache/error.hpp>
 #include <robocache/memory.hpp>
 #include <robocache/point_operators.hpp>
+#include <robocache/sampler.hpp>
 #include <robocache/tensor.hpp>
 #include <robocache/voxelize.hpp>
 #include <robocache/voxelize_gradient.hpp>

@@ -74,8 +74,7 @@ struct VoxelizeOptions {
 ///   dropped  [B], or [] for a single cloud; i64: points of the cloud that are in no voxel; may be not given
 /// Runs on points.device, ordered on ctx.stream; returns before the GPU is done; takes scratch: on the CPU what
 /// plan_memory says; on CUDA none for counts and occupancy, for the others 16 bytes a point (24 where there are 2^32 voxels
-/// in all clouds), 1 % of their features as f32 (f64 for f64), and 4 bytes for 16 KiB or 1024 voxels of a result. On CUDA a
-/// call can be captured in a graph.
+/// in all clouds), and 1 % of their features as f32 (f64 for f64). On CUDA a call can be captured in a graph.
 /// Throws InvalidArgument (shape, dtype, device, on the CPU lengths and offsets out of range), Unsupported (dtype; on
 /// CUDA reductions of features of more than 2^31 - 1 points, or of more than 2^24 columns), OutOfMemory (also where the
 /// least that a call takes is more than the limit; nothing is computed then).

@@ -11,6 +11,7 @@ void bind_plan(nanobind::module_& m);
 void bind_point_operators(nanobind::module_& m);
 void bind_voxelize(nanobind::module_& m);
 void bind_voxelize_sparse(nanobind::module_& m);
+void bind_sampler(nanobind::module_& m);
 void bind_tfrecord(nanobind::module_& m);
 void bind_installation(nanobind::module_& m);
 

@@ -32,6 +32,7 @@ from robocache.installation import check_installation, is_cuda_available, self_t
 from robocache.points import PointCloud, read_points
 from robocache.predecessor import fuse_multimodal, resample_trajectories, voxelize_occupancy, voxelize_pointcloud
 from robocache.problems import Problem
+from robocache.sampler import Sampler
 
 __version__ = _version("robocache")
 
@@ -48,6 +49,7 @@ __all__ = [
     "Plan",
     "PointCloud",
     "Problem",
+    "Sampler",
     "Stream",
     "StreamInfo",
     "Unsupported",

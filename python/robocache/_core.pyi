@@ -516,6 +516,28 @@ def depth_to_points(depth: Any, intrinsics: Any, *, depth_scale: float | None = 
     ([[-0.5, 0.5, 2.0], [0.125, 0.125, 0.5]], 3)
     """
 
+class Sampler:
+    """
+    What `robocache.Sampler` asks; include/robocache/sampler.hpp says what it means.
+    """
+
+    def __init__(self, *, counts: Sequence[int], weights: Sequence[float], samples_per_epoch: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int, rank: int, world_size: int) -> None: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def batches_left(self) -> int: ...
+
+    @property
+    def state(self) -> tuple[int, int]: ...
+
+    def seek(self, epoch: int, position: int) -> None: ...
+
+    def next(self) -> tuple[int, int, int] | None: ...
+
+    def read(self, epoch: int, first: int, out: object) -> None: ...
+
 class TFRecordExample:
     """A tf.train.Example in a TFRecord file: lists of values by key."""
 

@@ -51,7 +51,7 @@ class Check {
     std::int64_t size_ = -1;
   };
 
-  explicit Check(std::string_view op) : op_(op) {}
+  constexpr explicit Check(std::string_view op) : op_(op) {}
 
   void shape(const Subject& subject, const ConstTensor& tensor, std::initializer_list<Extent> want) const;
 

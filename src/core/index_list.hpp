@@ -16,6 +16,21 @@ struct IndexList {
     return wide ? static_cast<const std::int64_t*>(data)[i * stride]
                 : static_cast<std::int64_t>(static_cast<const std::int32_t*>(data)[i * stride]);
   }
+
+  /// Of the first `size` numbers, which do not fall, the first that is more than n; `size`: none is.
+  [[nodiscard]] ROBOCACHE_HD std::int64_t first_above(std::int64_t n, std::int64_t size) const {
+    std::int64_t first = 0;
+    std::int64_t last = size;
+    while (first < last) {
+      const std::int64_t middle = (first + last) / 2;
+      if ((*this)[middle] <= n) {
+        first = middle + 1;
+      } else {
+        last = middle;
+      }
+    }
+    return first;
+  }
 };
 
 }  // namespace robocache

@@ -27,8 +27,12 @@ class CallMemory {
   void read(const Subject& subject, const ConstTensor& tensor) {
     if (tensor.given()) arrays_.push_back({subject, Footprint{tensor}});
   }
-  /// Throws where the array shares memory with one before it.
+  /// Throws where the array shares memory with one before it, or its elements with each other.
   void write(const Subject& subject, const Tensor& tensor) {
+    for (std::int32_t i = 0; i < tensor.rank; ++i) {
+      if (tensor.strides[i] != 0 || tensor.shape[i] < 2 || tensor.numel() == 0) continue;
+      check_.fail(subject, "expanded (stride 0)", "memory of its own for each element");
+    }
     const Footprint footprint{tensor};
     for (const Array& array : arrays_) {
       if (!footprint.meets(array.footprint)) continue;

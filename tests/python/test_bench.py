@@ -10,27 +10,36 @@ from typing import Any
 
 import numpy as np
 import pytest
-from robocache_bench import cli, compare, peers, report, results, run_cpu
-from robocache_bench.cases import Case, Source, cpu_cases, cuda_cases, fusion, resampling, selected
-from robocache_bench.inputs import Inputs
+from robocache_bench import cli, compare, operators, peers, report, results, run_cpu
+from robocache_bench.operators.align.cases import Case, Source, cpu_cases, cuda_cases, fusion, resampling
+from robocache_bench.operators.align.inputs import Inputs
 from robocache_bench.results import Log
+
+ALIGN = operators.every()["align"]
+BEGIN, END = report.markers("align")
 
 # --- Cases and peers --------------------------------------------------------------------------------------------------
 
 
 def test_cases_have_names_of_their_own() -> None:
-    cases = cpu_cases() + cuda_cases()
+    cases = [c for op in operators.every().values() for device in ("cpu", "cuda") for c in op.cases(device, None)]
     assert len({c.name for c in cases}) == len(cases)
-    assert all(c.shape.columns % 7 == 0 for c in cases if c.interp == "se3")
-    assert [c.name for c in selected(cases, ["8x250"], quick=False)] == ["cuda 8x250->128x128 linear bfloat16"]
-    quick = selected(cases, [], quick=True)
+    assert all(c.name.startswith(f"{c.device} ") for c in cases)
+    chosen = operators.selected(cases, ["8x250"], quick=False)
+    assert [c.name for c in chosen] == ["cuda 8x250->128x128 linear bfloat16"]
+    quick = operators.selected(cases, [], quick=True)
     assert 0 < len(quick) < len(cases)
+
+
+def test_poses_have_columns_in_sevens() -> None:
+    assert all(c.shape.columns % 7 == 0 for c in cpu_cases() + cuda_cases() if c.interp == "se3")
 
 
 def test_what_a_build_refuses_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     modules = ("ours", "numpy_interp", "no_such_module")
     log = Log()
-    assert peers.contestants(Case("cpu", resampling(1, 4, 4, 4), "quintic"), modules, log) == []
+    case = Case("cpu", resampling(1, 4, 4, 4), "quintic")
+    assert peers.contestants(ALIGN.peers_package, case, modules, log) == []
     why = {line["peer"]: line["why"] for line in log.skipped}
     assert "interp is 'quintic', expected" in why["ours"]
     assert why["numpy_interp"] == "numpy has no quintic"
@@ -51,11 +60,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Case("cpu", shapes[0], asked={"numpy": 0.001}),
             Case("cpu", shapes[1], marks=True, asked={"numpy": 1e9}),
         ]
-        patch.setattr("robocache_bench.run.cpu_cases", lambda: [*cases, Case("cpu", shapes[0], "slerp")])
+        patch.setattr(
+            "robocache_bench.operators.align.cases.cpu_cases", lambda: [*cases, Case("cpu", shapes[0], "slerp")]
+        )
         patch.setattr("robocache_bench.run_cpu.COPY_BYTES", 1 << 20)
         # What torch compiles takes many seconds; the loops are the same for every peer.
         chosen = ["--peer=ours", "--peer=numpy_interp", "--peer=scipy_rows"]
-        assert cli.main(["run", "--device", "cpu", "--rounds", "3", "--seed", "7", *chosen, "-o", str(path)]) == 0
+        options = ["--device=cpu", "--operator=align", "--rounds=3", "--seed=7", *chosen]
+        assert cli.main(["run", *options, "-o", str(path)]) == 0
     return path
 
 
@@ -84,14 +96,23 @@ def test_run_refuses_to_measure_nothing(tmp_path: Path, capsys: pytest.CaptureFi
     assert "nothing was measured, expected at least one case" in capsys.readouterr().err
 
 
+def test_run_refuses_a_scan_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["run", "--points", str(tmp_path / "none.ply"), "-o", str(tmp_path / "x.json")])
+    assert stop.value.code == 2
+    assert "none.ply', expected a file" in capsys.readouterr().err
+
+
 def test_a_wrong_peer_is_not_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("robocache_bench.run.cpu_cases", lambda: [Case("cpu", resampling(2, 20, 15, 4))])
+        patch.setattr(
+            "robocache_bench.operators.align.cases.cpu_cases", lambda: [Case("cpu", resampling(2, 20, 15, 4))]
+        )
         patch.setattr("robocache_bench.run_cpu.COPY_BYTES", 1 << 20)
-        patch.setattr("robocache_bench.peers.numpy_interp.np.interp", lambda at, stamps, values: at)
+        patch.setattr("robocache_bench.operators.align.peers.numpy_interp.np.interp", lambda at, stamps, values: at)
         path = tmp_path / "x.json"
-        chosen = ["--peer=ours", "--peer=numpy_interp"]
-        assert cli.main(["run", "--device", "cpu", "--rounds", "1", *chosen, "-o", str(path)]) == 1
+        options = ["--device=cpu", "--operator=align", "--rounds=1", "--peer=ours", "--peer=numpy_interp"]
+        assert cli.main(["run", *options, "-o", str(path)]) == 1
     assert (
         "cpu 2x20->15x4 linear float32: numpy.interp: WRONG RESULT: numpy.interp is off by" in capsys.readouterr().out
     )
@@ -152,26 +173,61 @@ def test_report_says_when_the_machine_was_busy(tiny: Path) -> None:
 
 def test_report_writes_between_the_markers(tiny: Path, tmp_path: Path) -> None:
     document = tmp_path / "README.md"
-    document.write_text(f"before\n\n{report.BEGIN}\nyesterday\n{report.END}\n\nafter\n")
+    document.write_text(f"before\n\n{BEGIN}\nyesterday\n{END}\n\nafter\n")
     for _ in range(2):  # the second time it replaces its own
         assert cli.main(["report", str(tiny), "--markdown", str(document)]) == 0
     text = document.read_text()
-    assert text.startswith(f"before\n\n{report.BEGIN}\n")
-    assert text.endswith(f"{report.END}\n\nafter\n")
+    assert text.startswith(f"before\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nafter\n")
     assert "yesterday" not in text
     assert text.count("**CPU.**") == 1
     ours = next(r for r in results.load(tiny)["rows"] if r["peer"] == "robocache")
     assert f"| {ours['times']['out given']['median_us']:.3g} |" in text
 
 
-@pytest.mark.parametrize(
-    "text", ["no markers", report.BEGIN, f"{report.END}{report.BEGIN}", report.BEGIN * 2 + report.END]
-)
+@pytest.mark.parametrize("text", ["no markers", BEGIN, f"{END}{BEGIN}", BEGIN * 2 + END])
 def test_report_refuses_a_document_without_its_place(text: str, tiny: Path, tmp_path: Path) -> None:
     document = tmp_path / "README.md"
     document.write_text(text)
     assert cli.main(["report", str(tiny), "--markdown", str(document)]) == 2
     assert document.read_text() == text
+
+
+def test_report_keeps_what_it_has_no_rows_for(tiny: Path, tmp_path: Path) -> None:
+    begin, end = report.markers("voxelize")
+    document = tmp_path / "README.md"
+    document.write_text(f"{BEGIN}\n{END}\n\n{begin}\nof another run\n{end}\n")
+    assert cli.main(["report", str(tiny), "--markdown", str(document)]) == 0
+    assert document.read_text().endswith(f"{END}\n\n{begin}\nof another run\n{end}\n")
+    assert "**CPU.**" in document.read_text()
+
+
+def test_each_operator_has_the_machine_line_of_its_run(tiny: Path) -> None:
+    one, other = results.load(tiny), results.load(tiny)
+    other["rows"] = [{**row, "operator": "voxelize", "case": f"another {row['case']}"} for row in other["rows"]]
+    other["machine"]["commit"] = "another commit"
+    parts = report.by_operator([one, other])
+    assert {name: part["machine"]["commit"] for name, part in parts.items()} == {
+        "align": one["machine"]["commit"],
+        "voxelize": "another commit",
+    }
+    assert len(parts["voxelize"]["rows"]) == len(one["rows"])
+
+
+def test_results_from_before_there_were_operators(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = results.load(tiny)
+    for row in old["rows"]:
+        del row["operator"]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(old))
+    assert cli.main(["report", str(path)]) == 0
+    assert "| 2x20->15x4, f32 |" in capsys.readouterr().out
+    assert cli.main(["compare", str(path), str(tiny), "--max-regression", "900%"]) == 0
+    (tmp_path / "new.json").write_text(json.dumps({**old, "rows": [{**old["rows"][0], "operator": "fly"}]}))
+    assert cli.main(["report", str(tmp_path / "new.json")]) == 2
+    assert "operator is 'fly', expected one of align, voxelize" in capsys.readouterr().err
 
 
 def test_reports_of_two_runs_are_joined(tiny: Path, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from arrays import Home
 from robocache_bench import cli, power, results
-from robocache_bench.cases import Case, fusion, resampling
+from robocache_bench.operators.align.cases import Case, fusion, resampling
+from robocache_bench.operators.voxelize.cases import ONE_VOXEL, SPARSE, Shape
+from robocache_bench.operators.voxelize.cases import Case as VoxelCase
 
 
 def test_cuda_run(cuda: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,13 +23,13 @@ def test_cuda_run(cuda: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         Case("cuda", resampling(2, 20, 15, 8), dtype="bfloat16"),
         Case("cuda", fusion(2), dtype="float32", marks=True),
     ]
-    monkeypatch.setattr("robocache_bench.run.cuda_cases", lambda: cases)
-    monkeypatch.setattr("robocache_bench.peers.triton_align.WARPS", (1, 4))
+    monkeypatch.setattr("robocache_bench.operators.align.cases.cuda_cases", lambda: cases)
+    monkeypatch.setattr("robocache_bench.operators.align.peers.triton_align.WARPS", (1, 4))
     monkeypatch.setattr(run_cuda, "WORKING_SET", 1e4)
     monkeypatch.setattr(run_cuda, "COPY_BYTES", 1 << 20)
     path = tmp_path / "cuda.json"
-    chosen = ["--peer=ours", "--peer=triton_align"]
-    assert cli.main(["run", "--device", "cuda", "--rounds", "2", *chosen, "-o", str(path)]) == 0
+    options = ["--device=cuda", "--operator=align", "--rounds=2", "--peer=ours", "--peer=triton_align"]
+    assert cli.main(["run", *options, "-o", str(path)]) == 0
     found = results.load(path)
     for case in cases:
         rows = results.of_case(found["rows"], case.name)
@@ -37,6 +39,29 @@ def test_cuda_run(cuda: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert all(t["median_us"] > 0 for t in row["times"].values())
         assert any(bar["asked"].startswith("<=") for bar in rows["robocache"]["bars"])
     assert cli.main(["report", str(path), "-o", str(tmp_path / "cuda.html")]) == 0
+
+
+def test_cuda_run_of_voxelize(cuda: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every result beside torch and, where it is installed, CuPy; the clouds of a batch, too."""
+    from robocache_bench import run_cuda
+
+    one, batch = Shape("tiny", 1, 5000, 3, 16), Shape("batch", 3, 2000, 3, 16)
+    works = ("count", "occupancy", "occupancy_bits", "mean", "max", SPARSE)
+    cases = [VoxelCase("cuda", shape, work) for shape in (one, batch) for work in works]
+    cases.append(VoxelCase("cuda", one, "mean", ONE_VOXEL))
+    monkeypatch.setattr("robocache_bench.operators.voxelize.cases.cuda_cases", lambda scan: cases)
+    monkeypatch.setattr("torch.compile", lambda f, dynamic: f)  # seconds for each case
+    monkeypatch.setattr(run_cuda, "WORKING_SET", 1e4)
+    monkeypatch.setattr(run_cuda, "COPY_BYTES", 1 << 20)
+    path = tmp_path / "cuda.json"
+    assert cli.main(["run", "--device=cuda", "--operator=voxelize", "--rounds=2", "-o", str(path)]) == 0
+    found = results.load(path)
+    for case in cases:
+        rows = results.of_case(found["rows"], case.name)
+        assert {"robocache", "torch eager"} <= set(rows)
+        for row in rows.values():
+            assert {"stream", "call"} <= set(row["times"])
+            assert ("graph, cold" in row["times"]) == case.is_dense
 
 
 class Counter:

@@ -63,12 +63,16 @@ def test_more_voxels_than_32_bits_number(cuda: Home, reduce: str) -> None:
     assert sum(int((part != 0).sum()) for part in got.view(2048, -1)) == len(at)
 
 
+SHAPES = [(30, 20, 25), (220, 230, 210)]  # a graph fills results of the second one while it sorts points
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduce", ["count", "mean", "max"])
-def test_a_call_can_be_captured_in_a_cuda_graph(cuda: Home, reduce: str) -> None:
+def test_a_call_can_be_captured_in_a_cuda_graph(cuda: Home, reduce: str, shape: tuple[int, int, int]) -> None:
     import torch
 
     made = np.random.default_rng(5)
-    grid = Grid((0.1, 0.1, 0.1), (0, 0, 0), (30, 20, 25))
+    grid = Grid((0.1, 0.1, 0.1), (0, 0, 0), shape)
     points, features = cuda.array(scene(made, 20_000, grid)), cuda.array(made.normal(size=(20_000, 4)))
     rc.voxelize(points, features, **options(grid), reduce=reduce)
     graph = torch.cuda.CUDAGraph()
@@ -82,13 +86,14 @@ def test_a_call_can_be_captured_in_a_cuda_graph(cuda: Home, reduce: str) -> None
         assert int(numbers(got.dropped)) == int(numbers(want.dropped))
 
 
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduce", ["count", "mean"])
-def test_another_cuda_stream_is_used(cuda: Home, reduce: str) -> None:
+def test_another_cuda_stream_is_used(cuda: Home, reduce: str, shape: tuple[int, int, int]) -> None:
     """The points are written late on a side stream; kernels of a call that begin early must not read them before."""
     import torch
 
     made = np.random.default_rng(6)
-    grid = Grid((0.1, 0.1, 0.1), (0, 0, 0), (30, 20, 25))
+    grid = Grid((0.1, 0.1, 0.1), (0, 0, 0), shape)
     late, features = cuda.array(scene(made, 20_000, grid)), cuda.array(made.normal(size=(20_000, 4)))
     want = rc.voxelize(late, features, **options(grid), reduce=reduce)
     points = torch.full_like(late, -1)

@@ -25,17 +25,7 @@ struct CloudRows {
 
   /// The first of the offsets that is more than `row`, or their number.
   [[nodiscard]] __device__ std::int64_t first_offset_after(std::int64_t row) const {
-    std::int64_t first = 0;
-    std::int64_t last = clouds + 1;
-    while (first < last) {
-      const std::int64_t middle = (first + last) / 2;
-      if (offsets[middle] <= row) {
-        first = middle + 1;
-      } else {
-        last = middle;
-      }
-    }
-    return first;
+    return offsets.first_above(row, clouds + 1);
   }
 
   /// Where a cloud begins, or the last one ends; what offsets say beyond the memory that there is, is not followed.

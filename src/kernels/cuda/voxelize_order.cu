@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cuda/launch.hpp"
+#include "cuda/programmatic.cuh"
 #include "kernels/cuda/voxelize_points.cuh"
 #include "robocache/error.hpp"
 
@@ -37,7 +38,8 @@ __device__ void count_dropped(unsigned long long* dropped, std::int64_t cloud, b
   }
 }
 
-/// All points of a thread are read before the first is placed.
+/// All points of a thread are read before the first is placed. Waits last: PointOrder::sort() says behind what it may
+/// begin early.
 template <class T, class C, class Key>
 __global__ void __launch_bounds__(kThreads) make_keys(const __grid_constant__ KeyArgs args) {
   const bool packed = args.source.offsets.data != nullptr;
@@ -67,6 +69,7 @@ __global__ void __launch_bounds__(kThreads) make_keys(const __grid_constant__ Ke
     args.order[i] = i;
     static_cast<Key*>(args.keys)[i] = key;
   }
+  await_earlier();
 }
 
 /// Sorts pairs, and returns where they are then; with work == nullptr only tells how many bytes of that it takes.
@@ -112,11 +115,7 @@ PointOrder::PointOrder(const char* op, const VoxelizeArgs& args, const double (&
   work_ = scratch.add(work_bytes_);
 }
 
-SortedPoints PointOrder::sort(const ScratchPlan& scratch, std::int64_t* dropped, void* stream) const {
-  if (dropped != nullptr) {
-    check(op_, cudaMemsetAsync(dropped, 0, static_cast<std::size_t>(args_.clouds) * sizeof(*dropped),
-                               static_cast<cudaStream_t>(stream)));
-  }
+SortedPoints PointOrder::sort(const ScratchPlan& scratch, std::int64_t* dropped, void* stream, Start start) const {
   SortedPoints sorted{.keys = {.none = none_}};
   if (size_ == 0) return sorted;
   void* const keys[] = {scratch.at<void>(keys_[0]), scratch.at<void>(keys_[1])};
@@ -133,7 +132,7 @@ SortedPoints PointOrder::sort(const ScratchPlan& scratch, std::int64_t* dropped,
   constexpr unsigned kEach = kThreads * kPointsPerThread;
   visit_element_type(args_.points.dtype, [&]<class T, class C>() {
     const auto kernel = wide ? make_keys<T, C, std::uint64_t> : make_keys<T, C, std::uint32_t>;
-    launch(op_, kernel, dim3((size_ + kEach - 1) / kEach), kThreads, stream, to);
+    launch(op_, kernel, dim3((size_ + kEach - 1) / kEach), kThreads, stream, to, start);
   });
   std::size_t bytes = work_bytes_;
   void* const work = scratch.at<void>(work_);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/launch.hpp"
 #include "kernels/voxelize.hpp"
 #include "memory/buffer.hpp"
 
@@ -93,8 +94,10 @@ class PointOrder {
   /// `op` names the operator in errors; `low` is that of VoxelizeSparseArgs.
   PointOrder(const char* op, const VoxelizeArgs& args, const double (&low)[3], ScratchPlan& scratch);
   [[nodiscard]] std::uint32_t size() const { return size_; }
-  /// Writes how many points of each cloud are in no voxel, unless `dropped` is null.
-  [[nodiscard]] SortedPoints sort(const ScratchPlan& scratch, std::int64_t* dropped, void* stream) const;
+  /// Adds to `dropped`, unless it is null, how many points of each cloud are in no voxel. Start::early: behind kernels of
+  /// the same call that write neither points nor scratch nor `dropped`, the first of which began in order.
+  [[nodiscard]] SortedPoints sort(const ScratchPlan& scratch, std::int64_t* dropped, void* stream,
+                                  Start start = Start::in_order) const;
 
  private:
   const char* op_;

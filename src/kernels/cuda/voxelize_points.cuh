@@ -50,17 +50,8 @@ struct PlacedPoints {
                  ? std::int64_t{-1}
                  : static_cast<std::int64_t>(cloud);
     }
-    std::int64_t first = 0;  // of the offsets beyond i
-    std::int64_t last = clouds + 1;
-    while (first < last) {
-      const std::int64_t middle = (first + last) / 2;
-      if (offsets[middle] <= static_cast<std::int64_t>(i)) {
-        first = middle + 1;
-      } else {
-        last = middle;
-      }
-    }
-    return first <= clouds ? first - 1 : -1;
+    const std::int64_t after = offsets.first_above(static_cast<std::int64_t>(i), clouds + 1);
+    return after <= clouds ? after - 1 : -1;
   }
 
   /// A point's voxel of its cloud; all bits set: none. Index holds the number of voxels.

@@ -60,6 +60,13 @@ __device__ Elements<T, kWidth> features_at(const RunArgs& args, std::uint32_t i,
   return *reinterpret_cast<const Elements<T, kWidth>*>(row_of<T, kFlat>(args, args.sorted.order[i], column));
 }
 
+/// The features from `column` on of the point at a place of [B, N].
+template <class T, int kWidth>
+__device__ Elements<T, kWidth> elements_at(const RunArgs& args, std::uint32_t place, std::uint32_t column) {
+  const T* const row = args.samples == 0 ? row_of<T, true>(args, place, column) : row_of<T, false>(args, place, column);
+  return *reinterpret_cast<const Elements<T, kWidth>*>(row);
+}
+
 /// Values of kWidth columns on their way through a run.
 template <class C, int kWidth, Gather kGather>
 struct Accumulator {
@@ -110,6 +117,25 @@ struct Accumulator {
     }
   }
 
+  /// The features of sorted point i.
+  template <class T>
+  __device__ void add_row(const Elements<T, kWidth>& from, std::uint32_t i) {
+#pragma unroll
+    for (int d = 0; d < kWidth; ++d) add(d, widened<C>(from.at[d]), i);
+  }
+
+  /// What a run of `points` points comes to, at least one.
+  template <class T>
+  [[nodiscard]] __device__ Elements<T, kWidth> result(Reduce reduce, std::uint32_t points) const {
+    Elements<T, kWidth> out;
+#pragma unroll
+    for (int d = 0; d < kWidth; ++d) {
+      const bool divides = reduce == Reduce::mean && points > 1;  // A sum of one point is its mean.
+      out.at[d] = narrowed<T>(divides ? at[d] / static_cast<C>(points) : at[d]);
+    }
+    return out;
+  }
+
   /// Sorted points [begin, begin + points), in order; kAhead of them are loaded before the first is added.
   template <class T, int kAhead>
   __device__ void add_points(const RunArgs& args, std::uint32_t begin, std::uint32_t points, std::uint32_t column) {
@@ -121,12 +147,6 @@ struct Accumulator {
   }
 
  private:
-  template <class T>
-  __device__ void add_row(const Elements<T, kWidth>& from, std::uint32_t i) {
-#pragma unroll
-    for (int d = 0; d < kWidth; ++d) add(d, widened<C>(from.at[d]), i);
-  }
-
   template <class T, int kAhead, bool kFlat>
   __device__ void add_rows(const RunArgs& args, std::uint32_t begin, std::uint32_t points, std::uint32_t column) {
     std::uint32_t i = 0;
@@ -149,35 +169,6 @@ inline constexpr int kBlocks = sizeof(T) == sizeof(float) ? 6 : 4;
 template <class K>
 __device__ K* chunk_at(const RunArgs& args, std::uint32_t window, bool begins) {
   return static_cast<K*>(args.chunks) + (std::uint64_t{2} * window + (begins ? 1 : 0)) * args.columns;
-}
-
-/// kWidth columns of the result of a run of `points` points, at least one.
-template <class T, class C, int kWidth, Gather kGather>
-__device__ Elements<T, kWidth> reduce_run(const RunArgs& args, std::uint32_t begin, std::uint32_t points,
-                                          std::uint32_t column) {
-  points = min(points, args.most);
-  if constexpr (kGather == Gather::copy) {
-    const std::uint32_t i = args.reduce == Reduce::first ? begin : begin + points - 1;
-    return args.samples == 0 ? features_at<T, kWidth, true>(args, i, column)
-                             : features_at<T, kWidth, false>(args, i, column);
-  } else {
-    Accumulator<C, kWidth, kGather> result(args.reduce, begin);
-    if (points <= kVoxelSumChunk) {
-      result.template add_points<T, 4>(args, begin, points, column);
-    } else {
-      const C* whole = chunk_at<C>(args, begin / kVoxelSumChunk, true) + column;
-#pragma unroll
-      for (int d = 0; d < kWidth; ++d) result.at[d] = whole[d];
-    }
-    Elements<T, kWidth> out;
-#pragma unroll
-    for (int d = 0; d < kWidth; ++d) {
-      // A sum of one point is its mean.
-      const bool divides = args.reduce == Reduce::mean && points > 1;
-      out.at[d] = narrowed<T>(divides ? result.at[d] / static_cast<C>(points) : result.at[d]);
-    }
-    return out;
-  }
 }
 
 /// Whether rows and results can be read and written 16 bytes at a time.

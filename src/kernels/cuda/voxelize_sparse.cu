@@ -1,12 +1,14 @@
 #include "kernels/voxelize_sparse.hpp"
 
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/iterator/transform_iterator.h>
 #include <algorithm>
 #include <cub/device/device_scan.cuh>
 #include <limits>
 
 #include "cuda/launch.hpp"
 #include "cuda/programmatic.cuh"
-#include "kernels/cuda/voxelize_runs.cuh"
+#include "kernels/cuda/voxelize_rows.cuh"
 
 // Occupied voxels: runs of the sorted points, numbered by a sum over what is the first point of one. How many there are
 // stays on the device.
@@ -28,6 +30,7 @@ struct SparseArgs {
   std::uint32_t* begin = nullptr;       ///< of each row: its first sorted point
   std::uint32_t* points = nullptr;      ///< of each row: those kept
   const std::uint32_t* kept = nullptr;  ///< null where all points are; of each row and those before it: points
+  std::int64_t totals = 0;              ///< threads of find_rows that write totals
   std::int64_t shape[3] = {0, 0, 0};
   std::int64_t capacity = 0;
   std::int32_t* coords = nullptr;
@@ -57,19 +60,19 @@ __global__ void __launch_bounds__(kThreads) mark_firsts(const __grid_constant__ 
   if (i < args.sorted.keys.size) args.firsts[args.sorted.order[i]] = args.sorted.keys.begins(i) ? 1 : 0;
 }
 
-/// Marks, of the sorted points, those that begin a kept voxel: of a cloud, those whose first points come first.
-__global__ void __launch_bounds__(kThreads) mark_rows(const __grid_constant__ SparseArgs args) {
-  start_next();
-  await_earlier();
-  const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
-  if (i >= args.sorted.keys.size) return;
-  bool begins = args.sorted.keys.begins(i);
-  if (begins && args.firsts != nullptr) {
-    const auto cloud = static_cast<std::int64_t>(args.sorted.keys[i] / args.voxels());
-    begins = args.firsts[args.sorted.order[i]] - firsts_before(args, cloud) <= args.most_voxels;
+/// Of sorted point i whether it begins a kept voxel: of a cloud, those whose first points come first.
+struct BeginsRow {
+  SparseArgs args;
+
+  __device__ std::uint32_t operator()(std::uint32_t i) const {
+    bool begins = args.sorted.keys.begins(i);
+    if (begins && args.firsts != nullptr) {
+      const auto cloud = static_cast<std::int64_t>(args.sorted.keys[i] / args.voxels());
+      begins = args.firsts[args.sorted.order[i]] - firsts_before(args, cloud) <= args.most_voxels;
+    }
+    return begins ? 1 : 0;
   }
-  args.rows[i] = begins ? 1 : 0;
-}
+};
 
 /// The cloud and the voxel that a key stands for; divisions of 64 bits take ten times as long.
 template <class Key>
@@ -86,27 +89,6 @@ __device__ int4 coords_of(const SparseArgs& args, Key key) {
   return {static_cast<int>(key), x, y, z};
 }
 
-/// A thread for each sorted point; what begins a row says all of it.
-__global__ void __launch_bounds__(kThreads) find_rows(const __grid_constant__ SparseArgs args) {
-  start_next();
-  await_earlier();
-  const std::uint32_t i = blockIdx.x * kThreads + threadIdx.x;
-  if (i >= args.sorted.keys.size) return;
-  if (i >= args.row_count()) args.points[i] = 0;
-  const std::uint32_t row = args.rows[i] - 1;
-  if (args.rows[i] == (i > 0 ? args.rows[i - 1] : 0)) return;
-  const std::uint32_t points = min(args.sorted.keys.run_length(i), args.most_points);
-  args.begin[row] = i;
-  args.points[row] = points;
-  if (row >= args.capacity) return;
-  if (args.counts != nullptr) args.counts[row] = static_cast<std::int32_t>(points);
-  if (args.coords == nullptr) return;
-  const std::uint64_t key = args.sorted.keys[i];
-  const int4 coords = args.sorted.keys.wide ? coords_of(args, key) : coords_of(args, static_cast<std::uint32_t>(key));
-  std::int32_t* const to = args.coords + std::int64_t{4} * row;
-  to[0] = coords.x, to[1] = coords.y, to[2] = coords.z, to[3] = coords.w;
-}
-
 /// A thread for each sorted point.
 __global__ void __launch_bounds__(kThreads) write_inverse(const __grid_constant__ SparseArgs args) {
   start_next();
@@ -121,12 +103,29 @@ __global__ void __launch_bounds__(kThreads) write_inverse(const __grid_constant_
 /// The first row from sorted point i on.
 __device__ std::uint32_t row_from(const SparseArgs& args, std::uint32_t i) { return i > 0 ? args.rows[i - 1] : 0; }
 
-/// A thread for each cloud, and one more.
-__global__ void __launch_bounds__(kThreads) write_totals(const __grid_constant__ SparseArgs args) {
-  start_next();
-  await_earlier();
-  const std::int64_t cloud = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (cloud > args.source.clouds) return;
+/// What begins a row says all of it.
+__device__ void find_row(const SparseArgs& args, std::uint32_t i) {
+  if (i >= args.row_count()) args.points[i] = 0;
+  const std::uint32_t row = args.rows[i] - 1;
+  if (args.rows[i] == (i > 0 ? args.rows[i - 1] : 0)) return;
+  const std::uint32_t points = min(args.sorted.keys.run_length(i), args.most_points);
+  args.begin[row] = i;
+  args.points[row] = points;
+  if (row >= args.capacity) return;
+  if (args.counts != nullptr) args.counts[row] = static_cast<std::int32_t>(points);
+  if (args.coords == nullptr) return;
+  const std::uint64_t key = args.sorted.keys[i];
+  const int4 coords = args.sorted.keys.wide ? coords_of(args, key) : coords_of(args, static_cast<std::uint32_t>(key));
+  std::int32_t* const to = args.coords + std::int64_t{4} * row;
+  if (reinterpret_cast<std::uintptr_t>(args.coords) % sizeof(int4) == 0) {
+    *reinterpret_cast<int4*>(to) = coords;
+  } else {
+    to[0] = coords.x, to[1] = coords.y, to[2] = coords.z, to[3] = coords.w;
+  }
+}
+
+/// For each cloud, and one more.
+__device__ void write_total(const SparseArgs& args, std::int64_t cloud) {
   const SortedKeys& keys = args.sorted.keys;
   const std::uint64_t key = static_cast<std::uint64_t>(cloud) * args.voxels();
   const std::uint32_t begin = keys.first_from(key, 0, keys.size);
@@ -143,34 +142,29 @@ __global__ void __launch_bounds__(kThreads) write_totals(const __grid_constant__
   args.dropped[cloud] = max(range.end - range.begin, std::int64_t{0}) - kept;
 }
 
-struct ReduceArgs {
-  RunArgs runs;
-  const std::uint32_t* rows;  ///< as in SparseArgs
-  std::int64_t capacity;
-  void* out = nullptr;
-  std::uint32_t block_points = 1;  ///< of a block: as many as have a thread for each access, or one
-};
+__device__ std::int64_t this_thread() { return std::int64_t{blockIdx.x} * kThreads + threadIdx.x; }
 
-/// A thread for kWidth columns of each sorted point; what begins a row reduces all of it.
-template <class T, class C, int kWidth, Gather kGather>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>) reduce_rows(const __grid_constant__ ReduceArgs args) {
+/// A thread for each cloud, and one more: totals, which are a chain of searches, begin first where they can. Then one for
+/// each sorted point.
+__global__ void __launch_bounds__(kThreads) find_rows(const __grid_constant__ SparseArgs args) {
   start_next();
   await_earlier();
-  const SortedKeys& keys = args.runs.sorted.keys;
-  const std::uint32_t accesses = args.runs.columns / kWidth;
-  const std::uint32_t i = blockIdx.x * args.block_points + threadIdx.x / accesses;
-  if (threadIdx.x / accesses >= args.block_points || i >= keys.size) return;
-  const std::uint32_t before = i > 0 ? args.rows[i - 1] : 0;
-  // The keys say no more than the rows, but so they are read at the same time, and run_length() finds them near.
-  const bool begins = (args.rows[i] != before) & keys.begins(i);
-  if (!begins || before >= args.capacity) return;
-  const std::uint32_t points = keys.run_length(i);
-  T* const out = static_cast<T*>(args.out) + std::uint64_t{before} * args.runs.columns;
-  for (std::uint32_t access = threadIdx.x % accesses; access < accesses; access += kThreads) {
-    *reinterpret_cast<Elements<T, kWidth>*>(out + access * kWidth) =
-        reduce_run<T, C, kWidth, kGather>(args.runs, i, points, access * kWidth);
+  const std::int64_t i = this_thread() - args.totals;
+  if (i >= 0) {
+    if (i < args.sorted.keys.size) find_row(args, static_cast<std::uint32_t>(i));
+  } else if (this_thread() <= args.source.clouds) {
+    write_total(args, this_thread());
   }
 }
+
+__global__ void __launch_bounds__(kThreads) write_totals(const __grid_constant__ SparseArgs args) {
+  start_next();
+  await_earlier();
+  if (this_thread() <= args.source.clouds) write_total(args, this_thread());
+}
+
+/// What BeginsRow says of all sorted points.
+using Begins = thrust::transform_iterator<BeginsRow, thrust::counting_iterator<std::uint32_t>>;
 
 struct ListArgs {
   RunArgs runs;
@@ -226,7 +220,8 @@ class SparseCall {
     points_ = scratch_.add(bytes);
     if (limits_voxels()) firsts_ = scratch_.add(bytes);
     if (is_limited()) kept_ = scratch_.add(bytes);
-    sum_up(nullptr, nullptr);
+    work_bytes_ = std::max(sum_up(Begins({}, {SparseArgs{.source = PlacedPoints(args.input), .sorted = {}}}), nullptr),
+                           sum_up(static_cast<std::uint32_t*>(nullptr), nullptr));
     work_ = scratch_.add(work_bytes_);
     std::size_t chunks = 0;
     for (const SparseFeatures& set : args.features) {
@@ -239,7 +234,7 @@ class SparseCall {
   void run() {
     const SparseArgs call = find();
     if (call.inverse != nullptr && order_.size() > 0) start(write_inverse, order_.size(), call);
-    start(write_totals, static_cast<std::uint64_t>(args_.input.clouds) + 1, call);
+    if (is_limited()) start(write_totals, static_cast<std::uint64_t>(args_.input.clouds) + 1, call);
     for (const SparseFeatures& set : args_.features) reduce(set, call);
     if (args_.points != nullptr) list(call);
   }
@@ -253,10 +248,13 @@ class SparseCall {
   }
 
   /// to[i] = from[0] + ... + from[i]; without arrays only finds how many bytes of `work` that takes.
-  void sum_up(std::uint32_t* from, std::uint32_t* to) {
+  template <class From>
+  std::size_t sum_up(From from, std::uint32_t* to) const {
     void* const work = to != nullptr ? scratch_.at<void>(work_) : nullptr;
-    check(args_.op, cub::DeviceScan::InclusiveSum(work, work_bytes_, from, to, static_cast<int>(order_.size()),
+    std::size_t bytes = work_bytes_;
+    check(args_.op, cub::DeviceScan::InclusiveSum(work, bytes, from, to, static_cast<int>(order_.size()),
                                                   static_cast<cudaStream_t>(stream_)));
+    return bytes;
   }
 
   SparseArgs find() {
@@ -274,16 +272,21 @@ class SparseCall {
     call.inverse = args_.inverse;
     call.offsets = args_.offsets;
     call.dropped = args_.input.dropped;
-    if (order_.size() == 0) return call;
+    const std::int64_t clouds = args_.input.clouds + 1;
+    if (!is_limited()) call.totals = (clouds + kThreads - 1) / kThreads * kThreads;
+    const std::uint64_t threads = static_cast<std::uint64_t>(call.totals) + order_.size();
+    if (order_.size() == 0) {
+      start(find_rows, threads, call);
+      return call;
+    }
     if (limits_voxels()) {
       auto* const firsts = scratch_.at<std::uint32_t>(firsts_);
       call.firsts = firsts;
       start(mark_firsts, order_.size(), call);
       sum_up(firsts, firsts);
     }
-    start(mark_rows, order_.size(), call);
-    sum_up(call.rows, call.rows);
-    start(find_rows, order_.size(), call);
+    sum_up(Begins({}, {call}), call.rows);
+    start(find_rows, threads, call);
     if (is_limited()) {
       auto* const kept = scratch_.at<std::uint32_t>(kept_);
       sum_up(call.points, kept);
@@ -294,20 +297,16 @@ class SparseCall {
 
   void reduce(const SparseFeatures& set, const SparseArgs& call) const {
     if (order_.size() == 0 || set.columns == 0) return;
-    ReduceArgs to{.runs = run_args(call.sorted, args_.input, set.rows, set.columns),
-                  .rows = call.rows,
-                  .capacity = args_.capacity};
+    RowArgs to{.runs = run_args(call.sorted, args_.input, set.rows, set.columns),
+               .rows = call.rows,
+               .capacity = static_cast<std::uint64_t>(args_.capacity)};
     to.runs.most = call.most_points;
     to.runs.chunks = scratch_.at<void>(chunks_);
     for (const VoxelOutput& output : set.outputs) {
       to.runs.reduce = output.reduce;
       to.out = output.data;
       reduce_long_runs(to.runs, stream_);
-      with_run_types(to.runs, to.out, [&]<class T, class C, int kWidth, Gather kGather>() {
-        to.block_points = std::max<std::uint32_t>(1, kThreads / (to.runs.columns / kWidth));
-        const dim3 blocks((order_.size() + to.block_points - 1) / to.block_points);
-        launch(args_.op, reduce_rows<T, C, kWidth, kGather>, blocks, kThreads, stream_, to, Start::early);
-      });
+      launch_rows(args_.op, to, stream_);
     }
   }
 

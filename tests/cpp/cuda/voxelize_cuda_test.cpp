@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -83,6 +85,84 @@ TEST_F(VoxelizeCuda, ManyCloudsOnMemoryThatLiesAnywhere) {
   CloudCase large(3, 3000, 1, DType::f32);
   for (std::int64_t& size : large.grid.shape) size = 140;
   compare_dense(large, arena_, 4);
+}
+
+/// A call whose results are so large that a graph fills them while its points are sorted.
+struct LargeCall {
+  CloudCase c;
+  Clouds clouds;
+  Room mean, max, dropped;
+
+  explicit LargeCall(Arena& arena)
+      : c(cloud_case()),
+        clouds(c.on_device(arena)),
+        mean(arena, bytes_of(dense_output(c, Reduce::mean, nullptr, kGpu)), 4),
+        max(arena, mean.host.size() - 4, 0),
+        dropped(arena, static_cast<std::size_t>(c.clouds) * sizeof(std::int64_t), 0) {}
+
+  static CloudCase cloud_case() {
+    CloudCase made(2, 20'000, 4, DType::f32);
+    for (std::int64_t& size : made.grid.shape) size = 140;
+    return made;
+  }
+
+  void run(const Clouds& on, Device device, void* stream) {
+    const Voxels voxels[] = {{Reduce::mean, dense_output(c, Reduce::mean, mean.at(device), device), -1.5},
+                             {Reduce::max, dense_output(c, Reduce::max, max.at(device), device), 7}};
+    voxelize(on, c.grid, voxels, Tensor(dropped.at(device), DType::i64, {c.clouds}, device), {.stream = stream});
+  }
+
+  /// After `repeat`, which calls on the device, results that held something else are as they should be.
+  void expect(const std::string& how, void* stream, const std::function<void()>& repeat) {
+    const auto on = static_cast<cudaStream_t>(stream);
+    EXPECT_EQ(cudaMemsetAsync(mean.at(kGpu), 0x3c, mean.host.size() - 4, on), cudaSuccess);
+    EXPECT_EQ(cudaMemsetAsync(max.at(kGpu), 0x3c, max.host.size(), on), cudaSuccess);
+    repeat();
+    EXPECT_EQ(cudaStreamSynchronize(on), cudaSuccess);
+    mean.expect_same("mean " + how);
+    max.expect_same("max " + how);
+    dropped.expect_same("dropped " + how);
+  }
+};
+
+TEST_F(VoxelizeCuda, HasTheSameBitsOnAnyStreamAndInAGraph) {
+  LargeCall call(arena_);
+  call.run(call.c.on_host(), Device{}, nullptr);
+  cudaStream_t made[2] = {};
+  EXPECT_EQ(cudaStreamCreateWithFlags(&made[0], cudaStreamDefault), cudaSuccess);
+  EXPECT_EQ(cudaStreamCreateWithFlags(&made[1], cudaStreamNonBlocking), cudaSuccess);
+  for (cudaStream_t stream : {cudaStream_t{}, cudaStreamLegacy, cudaStreamPerThread, made[0], made[1]}) {
+    call.expect("on a stream", stream, [&] { call.run(call.clouds, kGpu, stream); });
+  }
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(made[1], cudaStreamCaptureModeGlobal), cudaSuccess);
+  for (int i = 0; i < 2; ++i) call.run(call.clouds, kGpu, made[1]);
+  EXPECT_EQ(cudaStreamEndCapture(made[1], &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  for (int i = 0; i < 2; ++i) {
+    call.expect("in a graph", made[1], [&] { EXPECT_EQ(cudaGraphLaunch(executable, made[1]), cudaSuccess); });
+  }
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  for (cudaStream_t stream : made) EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+TEST_F(VoxelizeCuda, ThreadsCallAtOnce) {
+  LargeCall calls[] = {LargeCall(arena_), LargeCall(arena_)};
+  std::vector<std::thread> threads;
+  for (LargeCall& call : calls) {
+    call.run(call.c.on_host(), Device{}, nullptr);
+    threads.emplace_back([&call] {
+      cudaStream_t stream = nullptr;
+      EXPECT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+      call.expect("of a thread", stream, [&] {
+        for (int i = 0; i < 8; ++i) call.run(call.clouds, kGpu, stream);
+      });
+      EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(VoxelizeCuda, SparseHasTheBitsOfTheCpuAndKeepsToItsRoom) {

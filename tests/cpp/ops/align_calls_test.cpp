@@ -334,6 +334,9 @@ TEST(AlignFrontDoor, OutputsHaveMemoryOfTheirOwn) {
           "align: age_ns is in the memory of streams[0].stamps, expected memory of its own");
   refuses(out, Tensor(other + 6, DType::i64, {2, 1, 1}),
           "align: age_ns is in the memory of out, expected memory of its own");
+  Tensor shared = out;
+  shared.strides[0] = 0;
+  refuses(shared, {}, "align: out is expanded (stride 0), expected memory of its own for each element");
   EXPECT_NO_THROW(align({&stream, 1}, at, {&out, 1}, {}, {}));
 }
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import robocache as rc
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
-from robocache_bench.peers import Answer, Bound, NoPeer, Peer
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
+from robocache_bench.operators.align.oracle import Answer
+from robocache_bench.peers import Bound, NoPeer, Peer
 from robocache_bench.results import OURS, WITH_MARKS
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from robocache_bench import bars, cpp, oracle
-from robocache_bench.cases import Case, fusion, resampling
-from robocache_bench.inputs import Inputs
-from robocache_bench.needs import bytes_moved, intervals, operations, rows_read, stamps_read
+from robocache_bench import bars
+from robocache_bench.operators.align import cpp, oracle
+from robocache_bench.operators.align.cases import Case, fusion, resampling
+from robocache_bench.operators.align.inputs import Inputs
+from robocache_bench.operators.align.needs import bytes_moved, intervals, operations, rows_read, stamps_read
 
 INTERPS = ("linear", "slerp", "se3", "pchip", "angle")
 
@@ -121,7 +122,8 @@ def test_oracle_checks_valid_and_age() -> None:
 def cuda_row(peer: str, us: float, nbytes: int, **more: Any) -> dict[str, Any]:
     case = Case("cuda", resampling(1, 4, 4, 4), dtype="bfloat16")
     time = {"median_us": us, "p10_us": us, "p90_us": us, "rounds_us": [us]}
-    row = {"case": case.name, "device": "cuda", "shape": case.shape.name, "interp": "linear", "dtype": case.dtype}
+    row = {"operator": "align", "case": case.name, "device": "cuda", "shape": case.shape.name}
+    row |= {"interp": "linear", "dtype": case.dtype}
     row |= {"marks": False, "peer": peer, "bytes": nbytes, "asked": {}, "times": {"graph, cold": time}, "bars": []}
     return row | more
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache_bench.cases import GROUP, Case
+from robocache_bench.operators.align.cases import GROUP, Case
 
 # Floating-point operations for one element of output; of the rotations, for one group of columns (a sine, cosine or
 # square root counts as one).

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from robocache_bench.cases import Case, Shape
+from robocache_bench.operators.align.cases import Case, Shape
 from robocache_bench.results import CPP, OURS, Log, Row
 
 # What the C++ benchmarks call a mode; other modes of theirs stay in their own JSON.
@@ -71,6 +71,7 @@ def _row(
     case = Case(device, Shape(shape, 0, 0, ()), interp, dtype, marks)
     kept = ("median_us", "p10_us", "p90_us")
     return {
+        "operator": "align",
         "case": case.name,
         "device": device,
         "shape": case.shape.name,

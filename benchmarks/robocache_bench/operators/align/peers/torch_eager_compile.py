@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
 from robocache_bench.peers import Bound, Peer
 from robocache_bench.timing import Run
 

@@ -13,8 +13,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # beside torch 
 import jax
 import jax.numpy as jnp
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
 from robocache_bench.peers import Bound, NoPeer, Peer
 
 

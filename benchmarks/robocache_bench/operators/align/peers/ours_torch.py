@@ -8,8 +8,8 @@ import robocache as rc
 import robocache.torch
 import torch
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
 from robocache_bench.peers import Bound, NoPeer, Peer
 from robocache_bench.results import TORCH_OP
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
-from robocache_bench.needs import intervals
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
+from robocache_bench.operators.align.needs import intervals
 
 Array = npt.NDArray[Any]
+Answer = tuple[Any, Any, Any]  # values, and valid and age where the peer has them, else None
 
 # Largest difference allowed, in units of the largest value: the rounding of the stored type, and room for f32 weights.
 TOLERANCE = {"float32": 2e-5, "bfloat16": 8e-3, "float16": 1e-3}
@@ -102,18 +103,18 @@ class Oracle:
         self._x = x
         self._values = [to_float64(v[self.rows]) for v in x.values]
 
-    def error(self, kind: str, answer: tuple[Any, Any, Any]) -> float:
+    def error(self, reads: str, answer: Answer) -> float:
         """The largest difference of (values, valid, age), in units of the largest value; infinity if one is NaN.
 
-        The oracle reads the times that the peer reads, rounded to `kind` ('float32 s' and the like). valid and age (in
-        s, or in ns where integers) may be None.
+        The oracle reads the times that the peer reads, rounded to what `reads` says ('float32 s' and the like). valid
+        and age (in s, or in ns where integers) may be None.
         """
         case = self._x.case
         values, valid, age = answer
         values = values.reshape(self._x.out.shape)
         if bool((values != values).any()):  # NaN somewhere, in any library
             return float("inf")
-        stamps, at = self._times(kind)
+        stamps, at = self._times(reads)
         pieces = zip(self._values, stamps, strict=True)
         want = np.concatenate([interpolate(case.interp, v, s, at) for v, s in pieces], -1)
         got = to_float64(values[self.rows])
@@ -126,11 +127,11 @@ class Oracle:
             difference = np.abs((got - want + np.pi) % (2 * np.pi) - np.pi)
         return float(difference.max() / np.abs(want).max())
 
-    def _times(self, kind: str) -> tuple[list[Array], Array]:
-        if kind == "int64 ns":  # relative ones: exact in float64
+    def _times(self, reads: str) -> tuple[list[Array], Array]:
+        if reads == "int64 ns":  # relative ones: exact in float64
             stamps, at = [s / 1e9 for s in self._x.stamps_ns], self._x.at_ns / 1e9
         else:
-            rounded, targets = self._x.times(kind)
+            rounded, targets = self._x.times(reads)
             stamps, at = [s.astype(np.float64) for s in rounded], targets.astype(np.float64)
         return [s[self.rows] for s in stamps], at[self.rows]
 

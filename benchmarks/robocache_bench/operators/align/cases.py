@@ -1,4 +1,4 @@
-"""What is measured: the shapes, interpolations and dtypes, and what the project asks of each on the CPU."""
+"""What is measured of alignment: shapes, interpolations and dtypes, and what the project asks of each on the CPU."""
 
 from __future__ import annotations
 
@@ -69,6 +69,14 @@ class Case:
         marks = ", valid and age" if self.marks else ""
         return f"{self.device} {self.shape.name} {self.interp} {self.dtype}{marks}"
 
+    @property
+    def elements(self) -> int:
+        return self.shape.batch * self.shape.targets * self.shape.columns
+
+    @property
+    def takes_power(self) -> bool:
+        return self.shape.name in POWER_SHAPES
+
 
 def cpu_cases() -> list[Case]:
     """float32: linear beside torch and numpy, curves and rotations beside scipy."""
@@ -106,11 +114,3 @@ def cuda_cases() -> list[Case]:
     poses = resampling(1024, 1000, 500, 28)
     cases += [Case("cuda", poses, interp, "bfloat16") for interp in ("linear", "se3")]
     return cases
-
-
-def selected(cases: list[Case], only: list[str], quick: bool) -> list[Case]:
-    """The cases whose name contains one of `only`; of a quick run, those with less than 64 MB of output."""
-    chosen = [c for c in cases if not only or any(text in c.name for text in only)]
-    if not quick:
-        return chosen
-    return [c for c in chosen if c.shape.batch * c.shape.targets * c.shape.columns < 16_000_000]

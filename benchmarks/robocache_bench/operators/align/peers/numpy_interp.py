@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
 from robocache_bench.peers import Bound, NoPeer, Peer
 
 

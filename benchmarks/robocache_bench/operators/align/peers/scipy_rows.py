@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
 from robocache_bench.peers import Bound, NoPeer, Peer
 
 Array = npt.NDArray[Any]

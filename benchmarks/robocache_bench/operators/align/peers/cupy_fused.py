@@ -10,8 +10,8 @@ from typing import Any
 
 import cupy
 
-from robocache_bench.cases import Case
-from robocache_bench.inputs import Inputs
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
 from robocache_bench.peers import Bound, NoPeer, Peer
 
 APART_S = 2.0  # batch rows lie this far apart on one clock; a row spans less

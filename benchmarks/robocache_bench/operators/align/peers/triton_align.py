@@ -10,11 +10,11 @@ from typing import Any
 import torch
 import triton
 
-from robocache_bench.cases import Case
 from robocache_bench.cuda_timing import Replay
-from robocache_bench.inputs import Inputs
+from robocache_bench.operators.align.cases import Case
+from robocache_bench.operators.align.inputs import Inputs
+from robocache_bench.operators.align.peers.triton_kernels import fuse, resample
 from robocache_bench.peers import Bound, NoPeer, Peer
-from robocache_bench.peers.triton_kernels import fuse, resample
 
 TILES = (1, 2, 4, 8, 16, 32, 64, 128)
 WARPS = (1, 2, 4, 8)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache_bench.cases import GROUP, Case, Shape
+from robocache_bench.operators.align.cases import GROUP, Case, Shape
 
 SPAN_NS = 1_000_000_000
 EPOCH_NS = 1_700_000_000_000_000_000
@@ -94,6 +94,11 @@ class Inputs:
                 q /= q.norm(dim=-1, keepdim=True) * signs[..., None]
             values.append(v.to(getattr(torch, self.case.dtype)))
         return values
+
+    @property
+    def nbytes(self) -> int:
+        """Of the values, read and written."""
+        return int(self.out.nbytes + sum(v.nbytes for v in self.values))
 
     def poison(self) -> None:
         """Fills the outputs with what no correct call leaves there."""

@@ -1,0 +1,1 @@
+"""Who is measured beside RoboCache in alignment: see `robocache_bench.peers`."""

@@ -1,0 +1,1 @@
+"""Who is measured beside RoboCache in voxelization: see `robocache_bench.peers`."""
