@@ -28,7 +28,7 @@ class Report:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads all episodes, damaged ones excepted, and prints the report."""
-    data = robocache.open(arguments.path, on_bad_episode="skip")
+    data = robocache.open(arguments.path, on_bad_episode="skip", fps=arguments.fps)
     report = examine(data)
     print(json.dumps(_as_json(report), indent=2) if arguments.json else _as_text(report))
 

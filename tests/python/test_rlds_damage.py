@@ -1,0 +1,196 @@
+"""The RLDS reader on damage, and its index: always the values of the file, or an error that names file and byte."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+
+import make_rlds as make
+import numpy as np
+import pytest
+from real_data import only_problem, problems, read_all
+from robocache.dataset import open
+from robocache.errors import DataError
+from robocache.formats.rlds_files import INDEX_NAME
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def three(tmp_path, **changes):
+    return make.write(tmp_path / "d", {"train": [[make.episode(3, seed) for seed in range(3)]]}, **changes)
+
+
+def test_a_file_that_is_cut_off_loses_the_records_after(tmp_path):
+    root = three(tmp_path)
+    path = make.only_shard(root)
+    whole = path.read_bytes()
+    second = len(make.frame(make.example(make.episode(3, 0))))
+    path.write_bytes(whole[: second + 100])
+    data = open(root, fps=30)
+    assert len(data.episodes) == 3
+    data.episodes[0].load()
+    for lost in (1, 2):
+        with pytest.raises(
+            DataError, match=rf"episode {lost}: .*{path.name} at byte {second}: record is cut off after 100"
+        ):
+            data.episodes[lost]["action"]
+    data = open(root, fps=30, on_bad_episode="skip")
+    assert [e.index for e in data.episodes] == [0]
+    assert data.episodes.skipped == [1, 2]
+    assert "skipped, damaged: 2 episodes, 1-2" in problems(data)[-1]
+
+
+def test_a_flipped_bit_damages_its_episode_alone(tmp_path):
+    root = three(tmp_path)
+    path = make.only_shard(root)
+    whole = path.read_bytes()
+    size = len(make.frame(make.example(make.episode(3, 0))))
+    flipped = bytearray(whole)
+    flipped[size + size // 2] ^= 4
+    path.write_bytes(flipped)
+    with pytest.raises(DataError, match=rf"episode 1: .*{path.name} at byte (\d+): ") as caught:
+        open(root, fps=30).episodes[1]["action"]
+    # The frame's where the checksum tells, that of the protobuf field where the record does not even parse.
+    (at,) = re.findall(r"at byte (\d+)", str(caught.value))
+    assert size <= int(at) < 2 * size
+    data = open(root, fps=30, on_bad_episode="skip")
+    assert [e.index for e in data.episodes] == [0, 2]
+
+
+def test_every_byte_of_a_shard_matters(tmp_path):
+    root = make.write(tmp_path / "d", {"train": [[make.episode(2)]]})
+    path = make.only_shard(root)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :])
+        with pytest.raises(DataError, match=rf"episode 0: .*{path.name} at byte \d+: "):
+            open(root, fps=30).episodes[0].load()
+
+
+def damaged(tmp_path, **columns):
+    """A sound record whose values are not what features.json says."""
+    root = make.write(tmp_path / "d", {"train": [[make.episode(2) | columns]]})
+    with pytest.raises(DataError, match=rf"episode 0: .*{make.only_shard(root).name} at byte 0: ") as caught:
+        open(root, fps=30).episodes[0].load()
+    return str(caught.value)
+
+
+def test_records_that_are_not_what_features_json_says(tmp_path):
+    texts = [
+        damaged(tmp_path / "a", **{"steps/action": np.ones(3, np.float32)}),
+        damaged(tmp_path / "b", **{"steps/action": np.ones(4, np.int64)}),
+        damaged(tmp_path / "c", **{"steps/is_first": np.array([2, 0])}),
+        damaged(tmp_path / "d", **{"steps/language_instruction": np.array([1, 2])}),
+        damaged(tmp_path / "e", **{"steps/observation/state": [b"x"]}),
+        damaged(tmp_path / "f", **{"steps/observation/camera": [b"x"]}),
+    ]
+    assert "steps/action has 3 values, expected 4 in 2 steps" in texts[0]
+    assert "steps/action is a list of ints, expected floats" in texts[1]
+    assert "steps/is_first is 2 in entry 0, expected bool" in texts[2]
+    assert "steps/language_instruction is a list of ints, expected bytes" in texts[3]
+    assert "steps/observation/state is a list of bytes, expected floats" in texts[4]
+    assert "steps/observation/camera has 1 images, expected 2" in texts[5]
+
+
+def test_metadata_is_checked_like_values(tmp_path):
+    root = make.write(tmp_path / "d", {"train": [[make.episode(2)]]})
+    path = make.only_shard(root)
+    path.write_bytes(path.read_bytes().replace(b"log_0.h5", b"log_1.h5"))
+    with pytest.raises(DataError, match=r"episode 0: .* at byte 0: checksum of the data"):
+        _ = open(root, fps=30).episodes[0].metadata
+    root = make.write(tmp_path / "e", {"train": [[make.episode(2) | {"episode_metadata/id": np.array([], np.int64)}]]})
+    with pytest.raises(DataError, match=r"episode 0: .*: episode_metadata/id is damaged"):
+        _ = open(root, fps=30).episodes[0].metadata
+
+
+def test_a_sound_frame_around_no_example(tmp_path):
+    root = three(tmp_path)
+    make.only_shard(root).write_bytes(make.frame(b"\x0a\xff\x01abc"))
+    with pytest.raises(DataError, match=r"episode 0: .* at byte 15: message ends after 3 bytes, expected 255 more"):
+        open(root, fps=30).episodes[0].load()
+
+
+def test_counts_that_do_not_add_up(tmp_path):
+    root = three(tmp_path, splits=[{"name": "train", "shardLengths": ["5"]}, {"name": "odd"}])
+    data = read_all(open(root, fps=30))
+    assert len(data.episodes) == 3
+    assert problems(data) == [
+        "dataset_info.json: has a split that makes no sense: KeyError 'shardLengths'",
+        f"{make.only_shard(root).name}: has 3 records, but dataset_info.json says 5",
+    ]
+
+
+def test_git_lfs_pointers_and_nothing_else(tmp_path):
+    root = three(tmp_path)
+    make.only_shard(root).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match=r"has no record that can be read; .* is a Git-LFS pointer.*git lfs pull"):
+        open(root)
+
+
+# --- the index -------------------------------------------------------------------------------------------------------
+
+
+def break_lengths(path):
+    """Breaks the checksum of the second length, at the same size and time: only a walk over the headers sees it."""
+    stat = path.stat()
+    whole = bytearray(path.read_bytes())
+    (length,) = struct.unpack("<Q", whole[:8])
+    whole[12 + length + 4 + 8] ^= 1
+    path.write_bytes(whole)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_no_index_unless_asked(tmp_path):
+    root = three(tmp_path)
+    before = sorted(root.iterdir())
+    read_all(open(root, fps=30))
+    assert sorted(root.iterdir()) == before
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_an_index_is_written_once_and_saves_the_walk(tmp_path, beside):
+    root, folder = three(tmp_path), tmp_path / "cache/folder"
+    index = True if beside else folder
+    data = read_all(open(root, fps=30, index=index))
+    (file,) = [root / INDEX_NAME] if beside else folder.iterdir()
+    written = file.stat().st_mtime_ns
+    again = read_all(open(root, fps=30, index=index))
+    assert file.stat().st_mtime_ns == written
+    for a, b in zip(data.episodes, again.episodes, strict=True):
+        np.testing.assert_array_equal(a["action"].values, b["action"].values)
+    break_lengths(make.only_shard(root))
+    assert problems(open(root, fps=30, index=index)) == []  # not walked
+    assert len(problems(open(root, fps=30))) == 1
+    with pytest.raises(DataError, match=r"episode 1: .*checksum of the length"):
+        open(root, fps=30, index=index).episodes[1].load()
+
+
+def test_an_index_of_another_state_is_made_anew(tmp_path):
+    root = three(tmp_path)
+    open(root, fps=30, index=True)
+    path, file = make.only_shard(root), root / INDEX_NAME
+    path.write_bytes(b"".join(make.frame(make.example(make.episode(4, seed))) for seed in range(3)))
+    assert [e.length for e in open(root, fps=30, index=True).episodes] == [4, 4, 4]
+    os.utime(path, ns=(1, 1))
+    written = file.read_bytes()
+    open(root, fps=30, index=True)
+    assert file.read_bytes() != written
+    for damage in (b"", b"PK", file.read_bytes()[:100], b"\x93NUMPY"):
+        file.write_bytes(damage)
+        assert len(read_all(open(root, fps=30, index=True)).episodes) == 3
+        assert file.stat().st_size > 500
+
+
+def test_no_index_of_a_damaged_file(tmp_path):
+    root = three(tmp_path)
+    break_lengths(make.only_shard(root))
+    open(root, fps=30, index=True)
+    assert not (root / INDEX_NAME).exists()
+
+
+def test_an_index_that_cannot_be_written_is_a_problem_no_error(tmp_path):
+    root = three(tmp_path)
+    (tmp_path / "file").write_text("")
+    data = read_all(open(root, fps=30, index=tmp_path / "file"))
+    assert "the index cannot be written" in only_problem(data)
