@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +152,74 @@ def test_instructions_that_cannot_be_read_are_a_problem(tmp_path, monkeypatch, l
     write(tmp_path / "d", (0, 1), language=np.array(language, object))
     assert "auto_lang_ann.npy: cannot be read" in only_problem(open(tmp_path / "d"))
     assert not (tmp_path / "touched").exists()
+
+
+def write_pickle(folder: Path, body: bytes) -> Path:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
+    (folder / "lang_annotations").mkdir(exist_ok=True)
+    (folder / "lang_annotations/auto_lang_ann.npy").write_bytes(file.getvalue() + body)
+    return folder
+
+
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_instructions_as_numpy_1_and_2_pickle_them(tmp_path, module):
+    told = {
+        "language": {
+            "ann": np.array(["open it", "close it"], object),
+            "task": np.array([np.str_("open"), "close"], object),
+            "emb": np.zeros((2, 1, 4), ">f4", order="F"),
+        },
+        "info": {"indx": np.array([(0, 1), (np.int16(2), 3)])},
+    }
+    body = pickle.dumps(np.array(told, object), protocol=3)
+    names = {b"numpy.core.multiarray", b"numpy._core.multiarray"}
+    for name in names:
+        body = body.replace(b"c" + name + b"\n", b"c" + module + b"\n")
+    data = open(write_pickle(write(tmp_path / "d", (0, 3)), body))
+    assert problems(data) == []
+    assert data.episodes[0].metadata["instructions"] == [
+        {"text": "open it", "task": "open", "start": 0, "stop": 2},
+        {"text": "close it", "task": "close", "start": 2, "stop": 4},
+    ]
+
+
+class Reduced:
+    """Pickled as the call that it is given."""
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+RECONSTRUCT = np.zeros(1).__reduce__()[0]
+DTYPES = {
+    "an object behind a plain dtype": Reduced(
+        np.dtype, ("V8", False, True), (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+    ),
+    "flags": Reduced(np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)),
+    "fields": Reduced(np.dtype, ([("a", "O")], False, True)),
+    "a byte order": Reduced(np.dtype, ("f8", False, True), (3, b"<", None, None, None, 8, 1, 0)),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_addresses_in_a_pickle_are_not_followed(tmp_path, dtype):
+    """In a process of its own: what this guards against ends the process."""
+    array = Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (1,), dtype, False, b"\x41" * 8))
+    write_pickle(write(tmp_path / "d", (0, 1)), pickle.dumps(array, protocol=3))
+    script = "import sys, robocache; print(robocache.open(sys.argv[1]).problems)"
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "d"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "auto_lang_ann.npy" in done.stdout
+
+
+def test_a_pickle_cannot_change_what_later_ones_are_read_by(tmp_path):
+    change = Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"))
+    body = pickle.dumps(change, protocol=3)
+    name = body[2 : body.index(b"\n", body.index(b"\n") + 1) + 1]
+    spoil = b"\x80\x03" + name + pickle.dumps((None, {"__init__": 5}), protocol=3)[2:-1] + b"b."
+    assert len(problems(open(write_pickle(write(tmp_path / "a", (0, 1)), spoil)))) == 1
+    assert problems(open(write(tmp_path / "b", (3, 6), language=LANGUAGE))) == []
