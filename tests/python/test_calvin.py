@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -139,6 +140,71 @@ def test_no_frames(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"has ep_start_end_ids.npy but no frame"):
         open(tmp_path / "d")
+
+
+def test_splits_have_the_names_of_the_links_that_lead_to_them(tmp_path):
+    write(tmp_path / "a/data", (0, 1))
+    write(tmp_path / "b/data", (0, 1))
+    for split, target in (("training", "a"), ("validation", "b")):
+        (tmp_path / "d").mkdir(exist_ok=True)
+        (tmp_path / "d" / split).symlink_to(tmp_path / target / "data")
+    assert open(tmp_path / "d").splits == {"training": [0], "validation": [1]}
+
+
+def test_files_of_another_container(tmp_path):
+    """np.load opens each kind under the name of the other, and hands out something else."""
+    write(tmp_path / "d", (0, 1), (2, 3))
+    for number in (0, 3):
+        with (tmp_path / f"d/episode_{number:07d}.npz").open("wb") as file:
+            np.save(file, np.zeros(3))
+    assert list(open(tmp_path / "d", on_bad_episode="skip").episodes) == []
+    with (tmp_path / "d/ep_start_end_ids.npy").open("wb") as file:
+        np.savez(file, x=np.zeros((1, 2), int))
+    with pytest.raises(DataError, match=r"ep_start_end_ids.npy cannot be read"):
+        open(tmp_path / "d")
+
+
+def test_every_bit_of_the_zip_that_no_checksum_covers(tmp_path):
+    """Flags, methods, sizes and names: values or DataError, nothing else."""
+    write(tmp_path / "d", (0, 1))
+    path = tmp_path / "d/episode_0000001.npz"
+    whole = path.read_bytes()
+    covered = {name: whole.index(values.tobytes()) for name, values in frame(1).items()}
+    inside = {at for name, start in covered.items() for at in range(start, start + frame(1)[name].nbytes)}
+    for at in sorted(set(range(len(whole))) - inside):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :])
+        try:
+            read = open(tmp_path / "d").episodes[0].load()
+        except DataError:
+            continue
+        np.testing.assert_array_equal(read["actions"].values[1], frame(1)["actions"])
+
+
+def test_ranges_of_more_frames_than_there_are(tmp_path):
+    write(tmp_path / "d", (0, 3))
+    np.save(tmp_path / "d/ep_start_end_ids.npy", np.array([[0, 10**15], [0, 3]]))
+    with pytest.raises(DataError, match=r"episode 0: .*episode_0000004.npz: No such file"):
+        open(tmp_path / "d").episodes[0].load()
+    assert [e.index for e in open(tmp_path / "d", on_bad_episode="skip").episodes] == [1]
+
+
+@pytest.mark.parametrize("stray", ["._episode_0000001.npz", "a_1.npz", "stats_2.npz"])
+def test_other_files_do_not_name_the_frames(tmp_path, monkeypatch, stray):
+    write(tmp_path / "d", (0, 3))
+    (tmp_path / "d" / stray).write_bytes(b"x")
+    scan = os.scandir
+
+    class StrayFirst(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(os, "scandir", lambda path: StrayFirst(sorted(scan(path), key=lambda f: f.name != stray)))
+    data = read_all(open(tmp_path / "d"))
+    assert problems(data) == []
+    assert list(data.streams) == list(frame(0))
 
 
 class Evil:

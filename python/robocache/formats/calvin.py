@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +32,6 @@ _SPLITS = ("training", "validation")
 _HZ = 30.0
 _FRAME = re.compile(r"^(?P<prefix>.*?)(?P<digits>\d+)\.npz$")
 _IMAGE = ("rgb_", "depth_")
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def detect(path: Path) -> bool:
@@ -51,7 +48,8 @@ def read(path: Path, on_bad_episode: OnBadEpisode, *, fps: float | None = None) 
     splits: dict[str, list[int]] = {}
     for folder in folders:
         found = _find_spans(folder, log)
-        splits[folder.resolve().name] = list(range(len(spans), len(spans) + len(found)))
+        name = folder.name if folder.name not in ("", "..") else folder.resolve().name
+        splits[name] = list(range(len(spans), len(spans) + len(found)))
         spans += found
     reader = _EpisodeReader(_describe(spans, clock, log), clock, log)
     return Dataset(
@@ -93,20 +91,32 @@ class _Span:
     instructions: tuple[Instruction, ...]
 
     def paths(self) -> list[Path]:
-        """The files, in their order."""
-        return [self.frames.path(frame) for frame in range(self.first, self.last + 1)]
+        """The files, in their order, all of which are there.
+
+        Raises
+        ------
+        FileNotFoundError
+            One is not. Ranges may promise more frames than fit into memory.
+        """
+        out = []
+        for frame in range(self.first, self.last + 1):
+            path = self.frames.path(frame)
+            if not path.is_file():
+                raise FileNotFoundError(f"{path}: No such file")
+            out.append(path)
+        return out
 
 
 def _find_spans(folder: Path, log: ProblemLog) -> list[_Span]:
     path = folder / _RANGES
     try:
         with path.open("rb") as file:
-            ranges = np.load(file, allow_pickle=False)
-    except _DAMAGE as error:
+            ranges = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # as of frames
         raise DataError(f"open: {path} cannot be read: {error}") from error
     if ranges.ndim != 2 or ranges.shape[1] != 2 or ranges.dtype.kind not in "iu":
         raise DataError(f"open: {path} is {ranges.dtype} {list(ranges.shape)}, expected integers [N, 2]")
-    frames = _name_frames(folder)
+    frames = _name_frames(folder, ranges[0].tolist() if len(ranges) else [])
     instructions = read_instructions(folder, log)
     spans = []
     for first, last in ranges.tolist():
@@ -117,13 +127,37 @@ def _find_spans(folder: Path, log: ProblemLog) -> list[_Span]:
     return spans
 
 
-def _name_frames(folder: Path) -> _Frames:
-    """By any one file: listing a folder of millions takes its time."""
+def _name_frames(folder: Path, wanted: Sequence[int]) -> _Frames:
+    """By the first name under which all of `wanted` are there, else by any: a listing of millions takes its time."""
+    seen: dict[_Frames, None] = {}
     with os.scandir(folder) as files:
-        match = next((match for file in files if (match := _FRAME.match(file.name))), None)
-    if match is None:
+        for file in files:
+            match = None if file.name.startswith(".") else _FRAME.match(file.name)
+            frames = match and _Frames(folder, match["prefix"], len(match["digits"]))
+            if frames is None or frames in seen:
+                continue
+            if all(frames.path(frame).is_file() for frame in wanted):
+                return frames
+            seen[frames] = None
+    if not seen:
         raise DataError(f"open: {folder} has {_RANGES} but no frame, such as episode_0000000.npz")
-    return _Frames(folder, match["prefix"], len(match["digits"]))
+    return next(iter(seen))
+
+
+def _read_frame(path: Path, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """The named arrays of a frame, or all.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in (arrays.files if names is None else names)}
+    # Flipped bits raise whatever zipfile and numpy happen to do with them: more than a dozen types.
+    except Exception as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _describe(spans: Sequence[_Span], clock: StepClock, log: ProblemLog) -> dict[str, StreamInfo]:
@@ -132,10 +166,9 @@ def _describe(spans: Sequence[_Span], clock: StepClock, log: ProblemLog) -> dict
     for span in spans:
         path = span.frames.path(span.first)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {name: _info(name, arrays[name], clock) for name in arrays.files}
-        except _DAMAGE as error:
-            reasons.append(f"{path}: {error}")
+            return {name: _info(name, array, clock) for name, array in _read_frame(path).items()}
+        except (DataError, ValueError) as error:
+            reasons.append(str(error))
     if reasons:
         log.add("data", f"no episode has a first frame that can be read: {reasons[0]}")
     return {}
@@ -175,9 +208,9 @@ class _EpisodeReader:
     def _read(self, index: int, span: _Span) -> Mapping[str, SampleStream]:
         if not self.streams:
             raise DataError(f"episode {index}: {span.frames.folder}: no first frame of an episode can be read")
-        stamps = self._clock.stamps_ns(span.last - span.first + 1)
         images = [name for name, info in self.streams.items() if info.kind == "video"]
         values = self._values(index, span, [name for name in self.streams if name not in images])
+        stamps = self._clock.stamps_ns(span.last - span.first + 1)
         for name, array in values.items():
             for fault in value_faults(self.streams[name], array):
                 detail = f"row {fault.rows[0]}, {len(fault.rows)} in all"
@@ -193,23 +226,22 @@ class _EpisodeReader:
 
     def _values(self, index: int, span: _Span, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """The named arrays of all frames, each file opened once."""
-        paths = span.paths()
-        out = {name: np.empty((len(paths), *self.streams[name].shape), self.streams[name].dtype) for name in names}
-        for row, path in enumerate(paths):
-            try:
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                    for name in names:
-                        out[name][row] = self._checked(name, arrays[name])
-            except _DAMAGE as error:
-                raise DataError(f"episode {index}: {path}: {error}") from error
+        try:
+            paths = span.paths()
+            out = {name: np.empty((len(paths), *self.streams[name].shape), self.streams[name].dtype) for name in names}
+            for row, path in enumerate(paths):
+                for name, array in _read_frame(path, names).items():
+                    out[name][row] = self._checked(path, name, array)
+        except OSError as error:
+            raise DataError(f"episode {index}: {error}") from error
         return out
 
-    def _checked(self, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _checked(self, path: Path, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An array that is as the first frame has it: assignment would broadcast and convert."""
         info = self.streams[name]
         if (array.shape or (1,)) != info.shape or array.dtype.name != info.dtype:
             got, want = f"{array.dtype} {list(array.shape)}", f"{info.dtype} {list(info.shape)}"
-            raise ValueError(f"{name} is {got}, expected {want} as in the first frame")
+            raise DataError(f"{path}: {name} is {got}, expected {want} as in the first frame")
         return array
 
 
