@@ -12,7 +12,7 @@ import pytest
 from real_data import only_problem, problems, read_all
 from robocache.dataset import open
 from robocache.errors import DataError
-from robocache.formats.rlds_files import INDEX_NAME
+from robocache.formats.rlds_index import INDEX_NAME
 
 # --- damage ----------------------------------------------------------------------------------------------------------
 
@@ -112,13 +112,145 @@ def test_a_sound_frame_around_no_example(tmp_path):
 
 
 def test_counts_that_do_not_add_up(tmp_path):
-    root = three(tmp_path, splits=[{"name": "train", "shardLengths": ["5"]}, {"name": "odd"}])
+    root = three(tmp_path, splits=[{"name": "train", "shardLengths": ["2"]}, {"name": "odd"}])
     data = read_all(open(root, fps=30))
     assert len(data.episodes) == 3
     assert problems(data) == [
         "dataset_info.json: has a split that makes no sense: KeyError 'shardLengths'",
-        f"{make.only_shard(root).name}: has 3 records, but dataset_info.json says 5",
+        f"{make.only_shard(root).name}: has 3 records, but dataset_info.json says 2",
     ]
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("index", [False, True])
+def test_a_file_cut_off_between_records_loses_them_by_name(tmp_path, left, index):
+    source = [make.episode(2, 1), make.episode(3, 2), make.episode(4, 3)]
+    root = make.write(tmp_path / "d", {"train": [source[:2], source[2:]]})
+    first = root / "cups-train.tfrecord-00000-of-00002"
+    first.write_bytes(b"".join(make.frame(make.example(columns)) for columns in source[:left]))
+    for _ in range(2):
+        data = open(root, fps=30, index=index)
+        text = f"{first.name}: has {left} records, but dataset_info.json says 2"
+        assert only_problem(data) == text
+        with pytest.raises(DataError, match=rf"episode {left}: .*{text.replace(':', '')}"):
+            data.episodes[left].load()
+    data = open(root, fps=30, on_bad_episode="skip")
+    assert [(e.index, e.length) for e in data.episodes] == [(0, 2), (2, 4)][1 - left :]
+    assert data.episodes.skipped == list(range(left, 2))
+    assert data.splits == {"train": [0, 1, 2]}
+
+
+@pytest.mark.parametrize("splits", [None, 5, True, {}, "train"])
+def test_splits_that_are_no_list(tmp_path, splits):
+    data = read_all(open(three(tmp_path, splits=splits), fps=30))
+    assert only_problem(data) == f"dataset_info.json: splits is a {type(splits).__name__}, expected a list"
+
+
+@pytest.mark.parametrize("lengths", ["x", ["x"], [-1], [None], 3, [1.5], [True]])
+def test_lengths_that_make_no_sense(tmp_path, lengths):
+    data = read_all(open(three(tmp_path, splits=[{"name": "train", "shardLengths": lengths}]), fps=30))
+    assert "dataset_info.json: has a split that makes no sense" in only_problem(data)
+    assert len(data.episodes) == 3
+
+
+def test_more_records_than_a_file_can_hold_are_not_believed(tmp_path):
+    root = three(tmp_path, splits=[{"name": "train", "shardLengths": ["900000000000000"]}])
+    path = make.only_shard(root)
+    path.write_bytes(path.read_bytes()[:-3])
+    data = open(root, fps=30, on_bad_episode="skip")
+    assert [e.index for e in data.episodes] == [0, 1]
+    assert data.episodes.skipped == [2]
+    assert "bytes, too few for the 900000000000000 records that dataset_info.json says" in problems(data)[0]
+
+
+def test_json_nested_without_end(tmp_path):
+    for name in ("features.json", "dataset_info.json"):
+        root = make.write(tmp_path / name, {"train": [[make.episode(2)]]})
+        (root / name).write_text("[" * 200_000)
+        with pytest.raises(DataError, match=rf"open: .*{name} cannot be read"):
+            open(root, fps=30)
+
+
+# --- files that are not of the dataset ------------------------------------------------------------------------------
+
+
+def test_files_of_another_dataset_are_left_out(tmp_path):
+    root = three(tmp_path)
+    other = make.write(tmp_path / "e", {"train": [[make.episode(5)]]})
+    make.only_shard(other).rename(root / "mugs-train.tfrecord-00000-of-00001")
+    data = read_all(open(root, fps=30))
+    assert [e.length for e in data.episodes] == [3, 3, 3]
+    assert only_problem(data) == "mugs-*: are files of another dataset than cups and are left out"
+    (root / "dataset_info.json").unlink()
+    with pytest.raises(DataError, match=r"has files of cups and mugs, expected those of one dataset"):
+        open(root, fps=30)
+
+
+def test_a_dataset_whose_files_have_another_name(tmp_path):
+    data = read_all(open(three(tmp_path, name="mugs"), fps=30))
+    assert len(data.episodes) == 3
+    assert only_problem(data) == "cups-*: are the only files, though the name of the dataset is mugs"
+
+
+def test_files_of_an_earlier_preparation_are_left_out(tmp_path):
+    stale = make.write(tmp_path / "e", {"train": [[make.episode(2)], [make.episode(2)]]})
+    root = make.write(tmp_path / "d", {"train": [[make.episode(n)] for n in (3, 4, 5)]})
+    for path in stale.glob("*.tfrecord-*"):
+        path.rename(root / path.name)
+    data = read_all(open(root, fps=30))
+    assert [e.length for e in data.episodes] == [3, 4, 5]
+    assert only_problem(data) == "cups-train.tfrecord-00000-of-00002: and 1 more are not of 3 and are left out"
+    (root / "dataset_info.json").unlink()
+    with pytest.raises(DataError, match=r"has files of split train that are of 2 and 3, expected of one number"):
+        open(root, fps=30)
+
+
+def test_missing_files_are_told_by_the_names_of_the_others(tmp_path):
+    root = make.write(tmp_path / "d", {"train": [[make.episode(n)] for n in (3, 4)]})
+    (root / "cups-train.tfrecord-00000-of-00002").unlink()
+    (root / "dataset_info.json").unlink()
+    data = read_all(open(root, fps=30))
+    assert [e.length for e in data.episodes] == [4]
+    assert problems(data)[1:] == ["dataset_info.json: split train: 1 of 2 files are missing"]
+
+
+def test_numbers_beyond_the_count(tmp_path):
+    root = make.write(tmp_path / "d", {"train": [[make.episode(n)] for n in (3, 4)]}, splits=[])
+    path = root / "cups-train.tfrecord-00001-of-00002"
+    path.rename(root / "cups-train.tfrecord-00002-of-00002")
+    assert problems(open(root, fps=30)) == [
+        "cups-train.tfrecord-00002-of-00002: has a number that is not one of 2 and is left out",
+        "dataset_info.json: split train: 1 of 2 files are missing",
+    ]
+
+
+def test_a_count_beyond_all_files(tmp_path):
+    root = three(tmp_path)
+    (root / "dataset_info.json").unlink()
+    make.only_shard(root).rename(root / f"cups-train.tfrecord-00000-of-{10**15}")
+    assert problems(open(root, fps=30))[1] == (
+        f"dataset_info.json: split train: {10**15 - 1} of {10**15} files are missing"
+    )
+
+
+def test_other_lengths_than_files(tmp_path):
+    root = make.write(
+        tmp_path / "d", {"train": [[make.episode(n)] for n in (3, 4)]}, splits=[{"name": "train", "shardLengths": [1]}]
+    )
+    data = read_all(open(root, fps=30))
+    assert [e.length for e in data.episodes] == [3, 4]
+    assert only_problem(data) == "dataset_info.json: split train: says 1 files, but their names say 2"
+
+
+def test_a_pipe_is_no_shard_to_wait_for(tmp_path):
+    root = three(tmp_path)
+    path = make.only_shard(root)
+    path.unlink()
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)  # so that a reader that opens it does not hang the test
+    with pytest.raises(DataError, match=r"cannot be read: it is no regular file"):
+        open(root, fps=30)
+    os.close(writer)
 
 
 def test_git_lfs_pointers_and_nothing_else(tmp_path):
@@ -194,3 +326,31 @@ def test_an_index_that_cannot_be_written_is_a_problem_no_error(tmp_path):
     (tmp_path / "file").write_text("")
     data = read_all(open(root, fps=30, index=tmp_path / "file"))
     assert "the index cannot be written" in only_problem(data)
+
+
+@pytest.mark.parametrize("change", [{"offsets": -5}, {"offsets": 10**15}, {"counts": -1}, {"counts": 0}])
+def test_an_index_that_points_out_of_the_file_is_made_anew(tmp_path, change):
+    root = three(tmp_path)
+    open(root, fps=30, index=True)
+    with np.load(root / INDEX_NAME) as arrays:
+        kept = dict(arrays)
+    for name, value in change.items():
+        kept[name][0] = value
+    np.savez(root / INDEX_NAME, **kept)
+    assert len(read_all(open(root, fps=30, index=True)).episodes) == 3
+    with np.load(root / INDEX_NAME) as arrays:
+        assert arrays["offsets"][0] == 0
+        assert arrays["counts"].tolist() == [3]
+
+
+def test_every_bit_of_an_index_that_is_no_checked_value(tmp_path):
+    root = three(tmp_path)
+    open(root, fps=30, index=True)
+    file = root / INDEX_NAME
+    whole = file.read_bytes()
+    for at in range(0, len(whole), 2):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << at // 2 % 8)]) + whole[at + 1 :])
+        assert [e.length for e in open(root, fps=30, index=True).episodes] == [3, 3, 3]
+    with file.open("wb") as other:
+        np.save(other, np.zeros(3))
+    assert len(open(root, fps=30, index=True).episodes) == 3

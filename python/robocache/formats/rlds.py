@@ -5,8 +5,8 @@ is its `metadata`, the texts of `language_instruction` its `tasks`. Images stay 
 whose length differs from step to step are left out. There is no time in the files: the rate is what `fps` says.
 
 An episode knows its length and tasks by a look at the record's structure; its checksum is compared when the first
-stream, or the metadata, is asked for, since that reads all of the record. A file whose frames end in damage has one
-episode, damaged, for each record that dataset_info.json says it lost.
+stream, or the metadata, is asked for, since that reads all of the record. Each record that dataset_info.json promises
+of a file and that is not in it is an episode, damaged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from robocache.errors import DataError
 from robocache.formats.checks import value_faults
 from robocache.formats.columns import names_a_quaternion
 from robocache.formats.rlds_features import STEPS, Features, Leaf, read_features
-from robocache.formats.rlds_files import INFO, Located, Shard, find_shards, index_path, is_shard, locate, read_info
+from robocache.formats.rlds_files import INFO, Located, find_shards, locate, read_info
+from robocache.formats.rlds_index import choose_index
+from robocache.formats.rlds_shards import Shard, is_shard
 from robocache.formats.step_clock import StepClock, choose_clock
 from robocache.problems import ProblemLog
 
@@ -59,7 +61,7 @@ def read(
     log = ProblemLog()
     info = read_info(path, log)
     features = read_features(path / _FEATURES)
-    located = locate(find_shards(path, info, log), index_path(path, index), log)
+    located = locate(find_shards(path, info, log), choose_index(path, index), log)
     if not located:
         raise DataError(f"open: {path} has no record that can be read{_first_problem(log)}")
     clock = choose_clock(fps, None, _FEATURES, log)

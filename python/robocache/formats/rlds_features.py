@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from robocache.errors import DataError, Unsupported
+from robocache.formats.rlds_files import read_json
 
 Encoding = Literal["none", "bytes", "zlib", "text", "image"]
 
@@ -52,12 +52,9 @@ def read_features(path: Path) -> Features:
     Unsupported
         It describes no episodes of steps.
     """
-    try:
-        tree = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"open: {path.parent} has no features.json to tell what its records hold") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"open: {path} cannot be read: {error}") from error
+    if not path.exists():
+        raise DataError(f"open: {path.parent} has no features.json to tell what its records hold")
+    tree = read_json(path)
     try:
         top = tree["featuresDict"]["features"]
         steps = top.get(STEPS)
@@ -74,7 +71,7 @@ def read_features(path: Path) -> Features:
                 if leaf.dtype != _UNKNOWN
             ),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise DataError(f"open: {path} is not as TFDS writes it: {type(error).__name__} {error}") from error
 
 
