@@ -109,7 +109,9 @@ def test_without_a_rate_stamps_count_seconds(tmp_path):
     )
 
 
-@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "fps", [0.0, -1.0, float("nan"), float("inf"), True, "5", 10**400, 1e300, 1e-300], ids="{!r:.9}".format
+)
 def test_a_rate_that_is_none(tmp_path, fps):
     root = make.write(tmp_path / "d", {"train": [[make.episode(3)]]})
     with pytest.raises(ValueError, match=r"open: fps is .*, expected a positive number"):

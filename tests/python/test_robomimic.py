@@ -3,50 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from make_robomimic import ENV_ARGS, demo, h5py, write
 from real_data import only_problem, problems, read_all, real
 from robocache.cli import main
 from robocache.dataset import open
-from robocache.errors import DataError
-
-h5py = pytest.importorskip("h5py")
-
-ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"control_freq": 20}}
-
-
-def demo(rows: int, seed: int = 0) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    quat = rng.standard_normal((rows, 4))
-    return {
-        "actions": rng.standard_normal((rows, 7)),
-        "rewards": rng.standard_normal(rows).astype(np.float32),
-        "dones": (np.arange(rows) == rows - 1).astype(np.int64),
-        "obs/robot0_eef_quat": quat / np.linalg.norm(quat, axis=1, keepdims=True),
-        "obs/agentview_image": rng.integers(0, 256, (rows, 4, 4, 3)).astype(np.uint8),
-        "obs/robot0/gripper/qpos": rng.standard_normal((rows, 2)).astype(np.float32),
-    }
-
-
-def write(path: Path, demos: dict[int, dict[str, Any]], **changes: Any) -> Path:
-    """`changes` are attributes of `data`; of None, the attribute is left out."""
-    with h5py.File(path, "w") as file:
-        data = file.create_group("data")
-        total = sum(len(columns["actions"]) for columns in demos.values())
-        for name, value in ({"total": total, "env_args": json.dumps(ENV_ARGS)} | changes).items():
-            if value is not None:
-                data.attrs[name] = value
-        for index, columns in demos.items():
-            group = data.create_group(f"demo_{index}")
-            group.attrs["num_samples"] = len(columns["actions"])
-            for name, values in columns.items():
-                group.create_dataset(name, data=values)
-    return path
-
 
 # --- real data -------------------------------------------------------------------------------------------------------
 
@@ -147,9 +110,9 @@ def test_compressed_chunks_text_and_what_is_no_stream(tmp_path):
     np.testing.assert_array_equal(data.episodes[0]["packed"].values, packed)
     assert data.episodes[0]["note"].values.tolist() == [["a"], ["b"], ["c"], ["d"]]
     assert problems(data) == [
+        "data/other: is not named demo_<number> and is left out",
         "data: odd holds void32, no numbers, and is left out: episode 0",
         "data: seed is a single value, no stream, and is left out: episode 0",
-        "data/other: is not named demo_<number> and is left out",
     ]
 
 
@@ -163,112 +126,26 @@ def test_the_rate(tmp_path):
         assert "has no time and no rate" in only_problem(data)
 
 
-# --- damage ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "row", "dtype", "kind"),
+    [
+        ("obs/view_image", (4, 4, 3), "u1", "video"),
+        ("obs/view_image", (3, 4, 4), "u1", "video"),
+        ("obs/view_depth", (4, 4, 1), "f4", "video"),
+        ("obs/view_depth", (4, 4), "u2", "video"),
+        ("obs/pose", (4, 4), "f8", "float"),
+        ("obs/poses", (3, 4, 4), "f8", "float"),
+        ("obs/grid", (2, 2, 2), "u1", "integer"),
+    ],
+)
+def test_what_is_an_image(tmp_path, name, row, dtype, kind):
+    path = write(tmp_path / "d.hdf5", {0: demo(2) | {name: np.zeros((2, *row), dtype)}})
+    assert open(path).streams[name].kind == kind
 
 
-def test_wrong_counts(tmp_path):
-    source = {0: demo(3), 1: demo(3)}
-    source[1]["rewards"] = source[1]["rewards"][:2]
-    path = write(tmp_path / "d.hdf5", source, total=7)
-    with h5py.File(path, "a") as file:
-        file["data/demo_0"].attrs["num_samples"] = 9
-    with pytest.raises(DataError, match=r"episode 1: .*d.hdf5: data/demo_1: rewards has 2 rows, expected 3 as actions"):
-        open(path).episodes[1].load()
-    data = open(path, on_bad_episode="skip")
-    assert [e.index for e in data.episodes] == [0]
-    assert data.episodes.skipped == [1]
-    assert problems(data)[:2] == [
-        "data: num_samples is not the rows that are there: episode 0 (9, found 3)",
-        "data: total is 7, but the demos have 6 samples",
-    ]
-
-
-def test_demos_that_differ(tmp_path):
-    source = {0: demo(3), 1: demo(3), 2: demo(3)}
-    source[1]["actions"] = source[1]["actions"][:, :6]
-    source[2]["rewards"] = source[2]["rewards"].astype(np.float64)
-    del source[2]["dones"]
-    path = write(tmp_path / "d.hdf5", source)
-    with pytest.raises(DataError, match=r"data/demo_1/actions: a row is \[6\], expected \[7\] as in the first demo"):
-        open(path).episodes[1]["actions"]
-    data = open(path, on_bad_episode="skip")
-    assert [e.index for e in data.episodes] == [0, 2]
-    assert "dones" not in data.episodes[1:][1]
-    assert problems(data)[0] == "data: rewards is not float32: episode 2 (it is float64)"
-    assert "data: dones is not in the demo: episode 2" in problems(data)
-
-
-def test_nan_is_kept_and_reported(tmp_path):
-    source = {0: demo(3)}
-    source[0]["actions"][2, 1] = np.nan
-    data = read_all(open(write(tmp_path / "d.hdf5", source)))
-    assert np.isnan(data.episodes[0]["actions"].values[2, 1])
-    assert only_problem(data) == "data: actions has NaN: episode 0 (row 2, 1 in all)"
-
-
-def test_a_truncated_file(tmp_path):
-    path = write(tmp_path / "d.hdf5", {0: demo(30)})
-    whole = path.read_bytes()
-    for size in (8, 100, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:size])
-        with pytest.raises(DataError, match=r"open: .*d.hdf5 cannot be read: "):
-            open(path)
-
-
-def test_a_damaged_chunk_damages_its_episode_alone(tmp_path):
-    path = write(tmp_path / "d.hdf5", {0: demo(3), 1: demo(3)})
-    with h5py.File(path, "a") as file:
-        packed = file["data/demo_1"].create_dataset(
-            "packed", data=np.arange(3000.0).reshape(3, 1000), chunks=(3, 1000), compression="gzip"
-        )
-        at = packed.id.get_chunk_info(0).byte_offset
-    whole = bytearray(path.read_bytes())
-    whole[at : at + 64] = bytes(64)
-    path.write_bytes(whole)
-    episode = open(path).episodes[1]
-    assert len(episode["actions"].values) == 3
-    with pytest.raises(DataError, match=r"episode 1: .*d.hdf5: data/demo_1/packed: "):
-        _ = episode["packed"].values
-    assert [e.index for e in open(path, on_bad_episode="skip").episodes] == [0]
-
-
-def test_flipped_bytes_never_crash(tmp_path):
-    """HDF5 has no checksum to tell by: values, or an error."""
-    path = write(tmp_path / "d.hdf5", {0: demo(3), 1: demo(3)})
-    whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        flipped = bytearray(whole)
-        flipped[int(rng.integers(len(whole)))] ^= 1 << int(rng.integers(8))
-        path.write_bytes(flipped)
-        try:
-            data = open(path, "robomimic", on_bad_episode="skip")
-            for episode in data.episodes:
-                assert episode.length >= 0
-        except (DataError, MemoryError):  # a flipped size asks for all the memory there is
-            pass
-
-
-def test_what_is_no_robomimic_file(tmp_path):
-    path = tmp_path / "d.hdf5"
-    with h5py.File(path, "w") as file:
-        file["observations/qpos"] = np.zeros(3)
-    with pytest.raises(DataError, match=r"d.hdf5 has no group data/demo_<number>, expected a robomimic file"):
-        open(path)
-    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(DataError, match=r"d.hdf5 is a Git-LFS pointer.*git lfs pull"):
-        open(path)
-    path.write_bytes(b"text")
-    with pytest.raises(DataError, match=r"is no dataset that can be read, .* an HDF5 file \(robomimic\)"):
-        open(path)
-    with pytest.raises(DataError, match=r"hint: .*e.hdf5 is one"):
-        open(write(tmp_path / "e.hdf5", {0: demo(1)}).parent)
-
-
-def test_without_h5py(tmp_path, monkeypatch):
-    path = write(tmp_path / "d.hdf5", {0: demo(1)})
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(
-        ModuleNotFoundError, match=r"needs h5py, which is not installed; hint: pip install 'robocache\[hdf5\]'"
-    ):
-        open(path)
+def test_values_are_of_the_machine_s_byte_order(tmp_path):
+    values = np.arange(6.0).reshape(3, 2)
+    path = write(tmp_path / "d.hdf5", {0: demo(3) | {"big": values.astype(">f8")}})
+    read = open(path).episodes[0]["big"].values
+    np.testing.assert_array_equal(read, values)
+    assert read.dtype.isnative

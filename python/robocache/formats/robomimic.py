@@ -1,17 +1,14 @@
 """Reader of robomimic HDF5 files, and of the robosuite files that they are made from: `data/demo_<i>` an episode.
 
 Each dataset in a demo is a stream, named by its path (`obs/robot0_eef_pos`); groups may nest. Values are read when they
-are asked for, images (kind "video") not even by `Episode.load()`. The attributes of `data` are `Dataset.metadata`,
-those of a demo `Episode.metadata`; the lists in `mask/` are `Dataset.splits`. There is no time in the files: the rate
-is the `control_freq` of the environment, or what `fps` says.
+are asked for, images (kind "video": uint8 of three axes, or depth by its name) not even by `Episode.load()`. The
+attributes of `data` are `Dataset.metadata`, those of a demo `Episode.metadata`; the lists in `mask/` are
+`Dataset.splits`. There is no time in the files: the rate is the `control_freq` of the environment, or what `fps` says.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,17 +21,15 @@ from robocache.errors import DataError
 from robocache.formats.checks import value_faults
 from robocache.formats.columns import names_a_quaternion
 from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
-from robocache.formats.step_clock import StepClock, choose_clock
+from robocache.formats.robomimic_file import DAMAGE, Column, Demo, attributes, find_demos, follow, read_masks
+from robocache.formats.step_clock import StepClock, choose_clock, is_rate
 from robocache.problems import ProblemLog
 
 LOOKS_FOR = "an HDF5 file"
 OPTIONS = frozenset({"fps"})
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_DEMO = re.compile(r"^demo_(\d+)$")
 _CHANNELS = (1, 3, 4)
-# Damage shows in HDF5 as any of these.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
 def detect(path: Path) -> bool:
@@ -58,11 +53,11 @@ def read(path: Path, on_bad_episode: OnBadEpisode, *, fps: float | None = None) 
     log = ProblemLog()
     try:
         with h5py.File(path, "r") as file:
-            data = file.get("data")
-            metadata = _attributes(data) if data is not None else {}
-            demos = _find_demos(h5py, data, log) if isinstance(data, h5py.Group) else []
-            masks = _read_masks(h5py, file, log)
-    except _DAMAGE as error:
+            data = follow(h5py, file, "data") if "data" in file else None
+            metadata = attributes(data) if isinstance(data, h5py.Group) else {}
+            demos = find_demos(h5py, data, log) if isinstance(data, h5py.Group) else []
+            masks = read_masks(h5py, file, log)
+    except DAMAGE as error:
         raise DataError(f"open: {path} cannot be read: {error}") from error
     if not demos:
         raise DataError(f"open: {path} has no group data/demo_<number>, expected a robomimic file")
@@ -93,121 +88,18 @@ def _import_h5py() -> ModuleType:
     return module
 
 
-# --- What the file says of itself -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A dataset of HDF5: its rows, and the shape and dtype of one."""
-
-    rows: int
-    shape: tuple[int, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
-class _Demo:
-    """A demo as it was found. `error` says why it cannot be read."""
-
-    index: int
-    length: int
-    columns: Mapping[str, _Column]
-    error: str | None = None
-
-    @property
-    def group(self) -> str:
-        """Where it is in the file."""
-        return f"data/demo_{self.index}"
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    """Attributes as plain values; JSON in them is parsed."""
-    return {str(name): _plain(value) for name, value in node.attrs.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", errors="replace")
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _find_demos(h5py: ModuleType, data: Any, log: ProblemLog) -> list[_Demo]:
-    """The demos by their number, not by their name: demo_10 comes after demo_9."""
-    demos = []
-    for name in data:
-        match = _DEMO.match(name)
-        if match is None:
-            log.add(f"data/{name}", "is not named demo_<number> and is left out")
-            continue
-        index = int(match[1])
-        try:
-            demos.append(_examine(h5py, data[name], index, log))
-        except _DAMAGE as error:
-            demos.append(_Demo(index, 0, {}, f"cannot be read: {error}"))
-    return sorted(demos, key=lambda demo: demo.index)
-
-
-def _examine(h5py: ModuleType, group: Any, index: int, log: ProblemLog) -> _Demo:
-    columns: dict[str, _Column] = {}
-    for name, node in _datasets(h5py, group, ""):
-        dtype = "string" if h5py.check_string_dtype(node.dtype) else node.dtype.name
-        if not node.shape:
-            log.add_episode("data", f"{name} is a single value, no stream, and is left out", index)
-        elif dtype != "string" and node.dtype.kind not in "fiub":
-            log.add_episode("data", f"{name} holds {dtype}, no numbers, and is left out", index)
-        else:
-            columns[name] = _Column(node.shape[0], tuple(node.shape[1:]) or (1,), dtype)
-    trunk = "actions" if "actions" in columns else next(iter(columns), None)
-    length = columns[trunk].rows if trunk else 0
-    claimed = group.attrs.get("num_samples")
-    if claimed is not None and int(claimed) != length:
-        log.add_episode("data", "num_samples is not the rows that are there", index, f"{claimed}, found {length}")
-    wrong = [name for name, column in columns.items() if column.rows != length]
-    error = f"{wrong[0]} has {columns[wrong[0]].rows} rows, expected {length} as {trunk} has" if wrong else None
-    return _Demo(index, length, columns, error)
-
-
-def _datasets(h5py: ModuleType, group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """All datasets below a group, by their path in it."""
-    for name, node in group.items():
-        if isinstance(node, h5py.Group):
-            yield from _datasets(h5py, node, f"{prefix}{name}/")
-        elif isinstance(node, h5py.Dataset):
-            yield f"{prefix}{name}", node
-
-
-def _read_masks(h5py: ModuleType, file: Any, log: ProblemLog) -> dict[str, list[str]]:
-    """Names of demos by the name of the mask."""
-    masks: dict[str, list[str]] = {}
-    if not isinstance(file.get("mask"), h5py.Group):
-        return masks
-    for name, node in _datasets(h5py, file["mask"], ""):
-        try:
-            masks[name] = [text.decode() if isinstance(text, bytes) else str(text) for text in node[()].ravel()]
-        except _DAMAGE as error:
-            log.add(f"mask/{name}", f"cannot be read: {error}")
-    return masks
-
-
-def _splits(masks: Mapping[str, Sequence[str]], demos: Sequence[_Demo], log: ProblemLog) -> dict[str, list[int]]:
-    rows = {f"demo_{demo.index}": row for row, demo in enumerate(demos)}
+def _splits(masks: Mapping[str, Sequence[str]], demos: Sequence[Demo], log: ProblemLog) -> dict[str, list[int]]:
+    rows = {demo.name: row for row, demo in enumerate(demos)}
     for mask, names in masks.items():
         if missing := [name for name in names if name not in rows]:
             log.add(f"mask/{mask}", f"names {len(missing)} demos that are not there, first {missing[0]}")
     return {mask: sorted({rows[name] for name in names if name in rows}) for mask, names in masks.items()}
 
 
-def _compare_total(metadata: Mapping[str, Any], demos: Sequence[_Demo], log: ProblemLog) -> None:
-    found = sum(demo.length for demo in demos)
-    if "total" in metadata and metadata["total"] != found:
-        log.add("data", f"total is {metadata['total']}, but the demos have {found} samples")
+def _compare_total(metadata: Mapping[str, Any], demos: Sequence[Demo], log: ProblemLog) -> None:
+    found, total = sum(demo.length for demo in demos), metadata.get("total")
+    if isinstance(total, int | float) and total != found:
+        log.add("data", f"total is {total}, but the demos have {found} samples")
 
 
 def _control_hz(metadata: Mapping[str, Any]) -> float | None:
@@ -217,7 +109,7 @@ def _control_hz(metadata: Mapping[str, Any]) -> float | None:
         if isinstance(told, dict):
             kwargs = told.get("env_kwargs")
             hz = (kwargs if isinstance(kwargs, dict) else told).get("control_freq")
-            if isinstance(hz, int | float) and not isinstance(hz, bool) and 0 < hz < float("inf"):
+            if is_rate(hz):
                 return float(hz)
     return None
 
@@ -225,7 +117,7 @@ def _control_hz(metadata: Mapping[str, Any]) -> float | None:
 # --- Episodes ---------------------------------------------------------------------------------------------------------
 
 
-def _describe(demos: Sequence[_Demo], clock: StepClock, log: ProblemLog) -> dict[str, StreamInfo]:
+def _describe(demos: Sequence[Demo], clock: StepClock, log: ProblemLog) -> dict[str, StreamInfo]:
     """The streams of all demos, as the first that has one has it."""
     streams: dict[str, StreamInfo] = {}
     for demo in demos:
@@ -238,12 +130,13 @@ def _describe(demos: Sequence[_Demo], clock: StepClock, log: ProblemLog) -> dict
     return streams
 
 
-def _kind(name: str, column: _Column) -> Kind:
+def _kind(name: str, column: Column) -> Kind:
     if column.dtype == "string":
         return "text"
     shape = column.shape
-    # Depth images have one channel or none.
-    if len(shape) >= 3 and (shape[-1] in _CHANNELS or shape[-3] in _CHANNELS):
+    image = column.dtype == "uint8" and len(shape) == 3 and (shape[-1] in _CHANNELS or shape[0] in _CHANNELS)
+    depth = len(shape) in (2, 3) and "depth" in name.rpartition("/")[2]
+    if image or depth:
         return "video"
     if np.dtype(column.dtype).kind == "f":
         return "quaternion" if shape == (4,) and names_a_quaternion(name) else "float"
@@ -253,7 +146,7 @@ def _kind(name: str, column: _Column) -> Kind:
 class _EpisodeReader:
     """Turns demos into streams. The file is open only while something is read: nothing is left for a fork to share."""
 
-    def __init__(self, h5py: ModuleType, path: Path, demos: Sequence[_Demo], clock: StepClock, log: ProblemLog) -> None:
+    def __init__(self, h5py: ModuleType, path: Path, demos: Sequence[Demo], clock: StepClock, log: ProblemLog) -> None:
         self._h5py = h5py
         self._path = path
         self._demos = demos
@@ -267,20 +160,23 @@ class _EpisodeReader:
         names = [name for name in self.streams if name in demo.columns or demo.error is not None]
         return Episode(demo.index, demo.length, (), names, lambda: self._read(demo), lambda: self._metadata(demo))
 
-    def _where(self, demo: _Demo) -> str:
+    def _where(self, demo: Demo) -> str:
         return f"episode {demo.index}: {self._path}: {demo.group}"
 
-    def _metadata(self, demo: _Demo) -> Mapping[str, Any]:
+    def _metadata(self, demo: Demo) -> Mapping[str, Any]:
         try:
             with self._h5py.File(self._path, "r") as file:
-                return _attributes(file[demo.group])
-        except _DAMAGE as error:
+                return attributes(file[demo.group])
+        except DAMAGE as error:
             raise DataError(f"{self._where(demo)}: {error}") from error
 
-    def _read(self, demo: _Demo) -> Mapping[str, SampleStream]:
+    def _read(self, demo: Demo) -> Mapping[str, SampleStream]:
         if demo.error is not None:
             raise DataError(f"{self._where(demo)}: {demo.error}")
         for name, column in demo.columns.items():
+            told = self.streams[name].dtype
+            if column.dtype != told and "string" in (column.dtype, told):
+                raise DataError(f"{self._where(demo)}/{name}: is {column.dtype}, expected {told} as in the first demo")
             if column.shape != self.streams[name].shape:
                 got, want = list(column.shape), list(self.streams[name].shape)
                 raise DataError(f"{self._where(demo)}/{name}: a row is {got}, expected {want} as in the first demo")
@@ -292,7 +188,7 @@ class _EpisodeReader:
             self._log.add_episode("data", f"{name} is not in the demo", demo.index)
         return {name: self._stream(demo, name, stamps) for name in demo.columns}
 
-    def _stream(self, demo: _Demo, name: str, stamps: npt.NDArray[np.int64]) -> SampleStream:
+    def _stream(self, demo: Demo, name: str, stamps: npt.NDArray[np.int64]) -> SampleStream:
         info = self.streams[name]
 
         def values() -> npt.NDArray[Any]:
@@ -300,8 +196,8 @@ class _EpisodeReader:
                 with self._h5py.File(self._path, "r") as file:
                     node = file[f"{demo.group}/{name}"]
                     array: npt.NDArray[Any] = (node.asstr() if info.kind == "text" else node)[()]
-                array = array.reshape(demo.length, *info.shape)
-            except _DAMAGE as error:
+                array = array.astype(array.dtype.newbyteorder("="), copy=False).reshape(demo.length, *info.shape)
+            except DAMAGE as error:
                 raise DataError(f"{self._where(demo)}/{name}: {error}") from error
             for fault in value_faults(info, array):
                 detail = f"row {fault.rows[0]}, {len(fault.rows)} in all"

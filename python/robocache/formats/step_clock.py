@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,12 @@ class StepClock:
         return ticks_ns(np.arange(steps, dtype=np.int64), Fraction(1) if self.rate is None else self.rate)
 
 
+def is_rate(value: Any) -> TypeGuard[float]:
+    """Whether this is a rate whose stamps are int64 ns that differ."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return number and bool(1e-9 <= value <= 1e9)
+
+
 def choose_clock(asked: float | None, claimed: float | None, where: str, log: ProblemLog) -> StepClock:
     """The clock of a dataset: of the rate that the user gives, else of the one that `where` claims, else of none.
 
@@ -44,8 +51,8 @@ def choose_clock(asked: float | None, claimed: float | None, where: str, log: Pr
     InvalidArgument
         `asked` is no rate.
     """
-    if asked is not None and not 0 < asked < float("inf"):
-        raise InvalidArgument(f"open: fps is {asked!r}, expected a positive number")
+    if asked is not None and not is_rate(asked):
+        raise InvalidArgument(f"open: fps is {asked!r:.40}, expected a positive number of Hz, from 1e-9 to 1e9")
     if asked is not None and claimed is not None and asked != claimed:
         log.add(where, f"the rate is {claimed:g} Hz, but fps is {asked:g} and is used")
     hz = claimed if asked is None else asked
