@@ -171,6 +171,82 @@ def test_dtypes_and_encodings(tmp_path):
     assert episode.length == 4
 
 
+def test_images_of_any_size_and_several_a_step(tmp_path):
+    steps = {
+        "is_first": make.tensor("bool"),
+        "any": make.image(-1, -1, 3),
+        "none": {"image": {"shape": {"dimensions": [None, None, 3]}}},
+        "pair": make.sequence(make.image(8, 8, 3), 2),
+        "many": make.sequence(make.image(8, 8, 3)),
+        "packed": make.sequence(make.tensor("uint8", 3, encoding="zlib"), 2),
+    }
+    columns = {
+        "steps/is_first": np.array([1, 0]),
+        "steps/any": [b"a", b"b"],
+        "steps/none": [b"c", b"d"],
+        "steps/pair": [b"e", b"f", b"g", b"h"],
+        "steps/packed": [zlib.compress(bytes([i, i + 1, i + 2])) for i in range(4)],
+    }
+    data = read_all(open(make.write(tmp_path / "d", {"train": [[columns]]}, steps=steps), fps=10))
+    assert only_problem(data) == "features.json: steps/many is no numbers or text of one shape and is left out"
+    shapes = {name: info.shape for name, info in data.streams.items() if info.kind == "video"}
+    assert shapes == {"any": (-1, -1, 3), "none": (-1, -1, 3), "pair": (2, 8, 8, 3)}
+    episode = data.episodes[0]
+    for name in shapes:
+        assert episode[name].encoded == columns[f"steps/{name}"]
+    assert episode["packed"].values.tolist() == [[[0, 1, 2], [1, 2, 3]], [[2, 3, 4], [3, 4, 5]]]
+
+
+def test_dtypes_that_the_file_or_numpy_does_not_have(tmp_path):
+    steps = {
+        "is_first": make.tensor("bool"),
+        "nibble": make.tensor("int4"),
+        "eighth": make.tensor("float8_e4m3fn"),
+        "brain": make.tensor("bfloat16"),
+        "wide": make.tensor("uint64"),
+        "half": make.tensor("float16"),
+    }
+    columns = {
+        "steps/is_first": np.array([1, 0]),
+        "steps/nibble": np.array([1, 2]),
+        "steps/eighth": np.array([1.0, 2.0]),
+        "steps/brain": np.array([1.5, np.inf]),
+        "steps/wide": np.array([2**64 - 1, 5], np.uint64),
+        "steps/half": np.array([1e6, np.inf]),
+    }
+    data = read_all(open(make.write(tmp_path / "d", {"train": [[columns]]}, steps=steps), fps=10))
+    assert problems(data) == [
+        "features.json: steps/nibble is no numbers or text of one shape and is left out",
+        "features.json: steps/eighth is no numbers or text of one shape and is left out",
+        "data: steps/half has values that float16 cannot hold: episode 0 (1e+06 in entry 0)",
+    ]
+    values = {name: data.episodes[0][name].values[:, 0].tolist() for name in ("brain", "wide", "half")}
+    assert values == {"brain": [1.5, np.inf], "wide": [2**64 - 1, 5], "half": [np.inf, np.inf]}
+
+
+def test_metadata_of_every_kind(tmp_path):
+    told = {
+        "thumb": make.image(8, 8, 3),
+        "thumbs": make.sequence(make.image(8, 8, 3)),
+        "clip": {"video": {}},
+        "marks": make.sequence(make.tensor("int64")),
+    }
+    columns = make.episode(2) | {
+        "episode_metadata/thumb": [b"a"],
+        "episode_metadata/thumbs": [b"b", b"c"],
+        "episode_metadata/marks": np.array([3, 4, 5]),
+    }
+    root = make.write(tmp_path / "d", {"train": [[columns]]})
+    features = json.loads((root / "features.json").read_text())
+    features["featuresDict"]["features"]["episode_metadata"] = make.tree(told)
+    (root / "features.json").write_text(json.dumps(features))
+    data = open(root, fps=10)
+    assert only_problem(data) == "features.json: episode_metadata/clip is no numbers, text or image and is left out"
+    metadata = dict(data.episodes[0].metadata)
+    assert metadata.pop("episode_metadata/marks").tolist() == [3, 4, 5]
+    assert metadata == {"episode_metadata/thumb": b"a", "episode_metadata/thumbs": [b"b", b"c"]}
+
+
 def test_an_episode_of_no_steps_and_a_feature_that_one_lacks(tmp_path):
     lacking = make.episode(3)
     del lacking["steps/action"]
@@ -212,7 +288,8 @@ def test_what_is_no_rlds(tmp_path):
         NotImplementedError, match=r"features.json has no sequence 'steps', expected a dataset of episo"
     ):
         open(root)
-    for text in ("{", "[]", '{"featuresDict": {"features": {"steps": {"sequence": {}}}}}'):
+    of_null = json.dumps(make.tree({"steps": make.sequence(make.tree({"x": make.tensor(None)}))}))
+    for text in ("{", "[]", '{"featuresDict": {"features": {"steps": {"sequence": {}}}}}', of_null):
         (root / "features.json").write_text(text)
         with pytest.raises(DataError, match=r"features.json (cannot be read|is not as TFDS writes it)"):
             open(root)

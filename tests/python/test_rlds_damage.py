@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import struct
+import tracemalloc
+import zlib
 
 import make_rlds as make
 import numpy as np
@@ -91,6 +93,28 @@ def test_records_that_are_not_what_features_json_says(tmp_path):
     assert "steps/language_instruction is a list of ints, expected bytes" in texts[3]
     assert "steps/observation/state is a list of bytes, expected floats" in texts[4]
     assert "steps/observation/camera has 1 images, expected 2" in texts[5]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "entries", "text"),
+    [
+        ("zlib", [zlib.compress(bytes(300_000_000)), b""], "has more bytes in entry 0, expected 8"),
+        ("zlib", [zlib.compress(bytes(8)), zlib.compress(bytes(7))], "has 7 bytes in entry 1, expected 8"),
+        ("zlib", [zlib.compress(bytes(8)), zlib.compress(bytes(8))[:-2]], "cannot be unpacked in entry 1: it is cut"),
+        ("zlib", [b"no", b"zip"], "cannot be unpacked in entry 0"),
+        ("bytes", [bytes(4), bytes(12)], "has 4 bytes in entry 0, expected 8"),
+    ],
+    ids=["a bomb", "short", "cut off", "none", "uneven"],
+)
+def test_encoded_tensors_have_the_size_that_they_should(tmp_path, encoding, entries, text):
+    steps = {"is_first": make.tensor("bool"), "x": make.tensor("float32", 2, encoding=encoding)}
+    columns = {"steps/is_first": np.array([1, 0]), "steps/x": entries}
+    root = make.write(tmp_path / "d", {"train": [[columns]]}, steps=steps)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=rf"episode 0: .* at byte 0: steps/x {text}"):
+        open(root, fps=30).episodes[0].load()
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 def test_metadata_is_checked_like_values(tmp_path):

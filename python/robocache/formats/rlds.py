@@ -11,9 +11,7 @@ of a file and that is not in it is an episode, damaged.
 
 from __future__ import annotations
 
-import math
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache._core import TFRecordExample, TFRecordFile
+from robocache._core import TFRecordFile
 from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.checks import value_faults
 from robocache.formats.columns import names_a_quaternion
-from robocache.formats.rlds_features import STEPS, Features, Leaf, read_features
+from robocache.formats.rlds_features import STEPS, UNKNOWN, Features, Leaf, read_features
 from robocache.formats.rlds_files import INFO, Located, find_shards, locate, read_info
 from robocache.formats.rlds_index import choose_index
+from robocache.formats.rlds_record import Record
 from robocache.formats.rlds_shards import Shard, is_shard
 from robocache.formats.step_clock import StepClock, choose_clock
 from robocache.problems import ProblemLog
@@ -40,7 +39,6 @@ _FEATURES = "features.json"
 # Three for each episode in DROID, language_instruction_2 and _3 among them.
 _TASK = "language_instruction"
 _TRUNK = f"{STEPS}/is_first"
-_LIST_OF = {"f": "floats", "i": "ints", "u": "ints", "b": "ints"}
 
 
 def detect(path: Path) -> bool:
@@ -94,18 +92,21 @@ class _EpisodeReader:
     def __init__(self, features: Features, clock: StepClock, log: ProblemLog) -> None:
         self._clock = clock
         self._log = log
-        self._metadata = features.metadata
-        self._leaves = {leaf.name: leaf for leaf in features.steps if leaf.shape is not None}
+        self._metadata = [leaf for leaf in features.metadata if leaf.dtype != UNKNOWN]
+        self._leaves = {leaf.name: leaf for leaf in features.steps if leaf.known}
         for leaf in features.steps:
-            if leaf.shape is None:
+            if not leaf.known:
                 log.add(_FEATURES, f"{leaf.key} is no numbers or text of one shape and is left out")
+        for leaf in features.metadata:
+            if leaf.dtype == UNKNOWN:
+                log.add(_FEATURES, f"{leaf.key} is no numbers, text or image and is left out")
         self.streams = {name: _describe(leaf, clock) for name, leaf in self._leaves.items()}
         self._files: dict[Path, TFRecordFile] = {}
 
     def episode(self, index: int, located: Located) -> Episode:
         """The episode of a record. One that is damaged is made too: asking for its streams says what is wrong."""
         try:
-            record = self._record(located)
+            record = self._record(index, located)
             length, tasks = self._count_steps(record), self._tasks(record)
         except (DataError, ValueError) as error:
             text = f"episode {index}: {error}"
@@ -125,31 +126,35 @@ class _EpisodeReader:
             lambda: self._read_metadata(index, record),
         )
 
-    def _record(self, located: Located) -> _Record:
+    def _record(self, index: int, located: Located) -> Record:
         if located.offset is None:
             raise DataError(located.error)
-        return _Record(self._file(located.shard), located.shard, located.offset)
+
+        def report(what: str, detail: str) -> None:
+            self._log.add_episode("data", what, index, detail)
+
+        return Record(self._file(located.shard), located.shard.path, located.offset, report)
 
     def _file(self, shard: Shard) -> TFRecordFile:
         if shard.path not in self._files:
             self._files[shard.path] = TFRecordFile(str(shard.path))
         return self._files[shard.path]
 
-    def _count_steps(self, record: _Record) -> int:
+    def _count_steps(self, record: Record) -> int:
         """By is_first, which every RLDS step has; else by the first feature that is there."""
         trunk = [leaf for leaf in self._leaves.values() if leaf.key == _TRUNK]
         for leaf in [*trunk, *self._leaves.values()]:
             if record.has(leaf):
-                return record.count(leaf) // max(1, _per_step(leaf))
+                return record.count(leaf) // max(1, leaf.entries)
         return 0
 
-    def _tasks(self, record: _Record) -> list[str]:
+    def _tasks(self, record: Record) -> list[str]:
         """The texts of the instruction, each once, in the order of the steps."""
         leaves = [leaf for leaf in self._leaves.values() if leaf.encoding == "text" and _TASK in leaf.name]
         texts = [text for leaf in leaves if record.has(leaf) for text in record.texts(leaf)]
         return [text for text in dict.fromkeys(texts) if text]
 
-    def _read(self, index: int, record: _Record, length: int, names: Sequence[str]) -> Mapping[str, SampleStream]:
+    def _read(self, index: int, record: Record, length: int, names: Sequence[str]) -> Mapping[str, SampleStream]:
         try:
             record.check()
             for name in names:
@@ -163,7 +168,7 @@ class _EpisodeReader:
                 self._log.add_episode("data", f"{self._leaves[name].key} is not in the record", index)
         return {name: self._stream(index, record, name, length, stamps) for name in names}
 
-    def _read_metadata(self, index: int, record: _Record) -> Mapping[str, Any]:
+    def _read_metadata(self, index: int, record: Record) -> Mapping[str, Any]:
         try:
             record.check()
             return {leaf.key: record.value(leaf) for leaf in self._metadata if record.has(leaf)}
@@ -171,7 +176,7 @@ class _EpisodeReader:
             raise DataError(f"episode {index}: {error}") from error
 
     def _stream(
-        self, index: int, record: _Record, name: str, length: int, stamps: npt.NDArray[np.int64]
+        self, index: int, record: Record, name: str, length: int, stamps: npt.NDArray[np.int64]
     ) -> SampleStream:
         leaf, info = self._leaves[name], self.streams[name]
         if leaf.encoding == "image":
@@ -180,100 +185,13 @@ class _EpisodeReader:
         def values() -> npt.NDArray[Any]:
             try:
                 array = record.steps(leaf, length).reshape(length, *info.shape)
-            except (DataError, ValueError, zlib.error) as error:
+            except (DataError, ValueError) as error:
                 raise DataError(f"episode {index}: {error}") from error
             for fault in value_faults(info, array):
                 self._log.add_episode("data", fault.what, index, f"row {fault.rows[0]}, {len(fault.rows)} in all")
             return array
 
         return SampleStream(info, values, stamps)
-
-
-class _Record:
-    """The values of one Example, as features.json describes them. Errors of the description are ValueError."""
-
-    def __init__(self, file: TFRecordFile, shard: Shard, offset: int) -> None:
-        self._file = file
-        self._offset = offset
-        self._where = f"{shard.path} at byte {offset}"
-        self._example: TFRecordExample = file.example(offset)
-        self.kinds = self._example.kinds()
-        self._checked = False
-
-    def check(self) -> None:
-        """Compares the checksum of all of the record; once is enough."""
-        if not self._checked:
-            self._file.check(self._offset)
-            self._checked = True
-
-    def check_images(self, leaf: Leaf, length: int) -> None:
-        """Counts the images, which nobody decodes."""
-        self._expect(leaf, "bytes")
-        if self.count(leaf) != length:
-            raise ValueError(f"{self._where}: {leaf.key} has {self.count(leaf)} images, expected {length}")
-
-    def has(self, leaf: Leaf) -> bool:
-        """Whether the record has this key."""
-        return leaf.key in self.kinds
-
-    def count(self, leaf: Leaf) -> int:
-        """Entries of the list, whatever they are."""
-        return self._example.count(leaf.key)
-
-    def steps(self, leaf: Leaf, length: int) -> npt.NDArray[Any]:
-        """All values of all steps, in one row, in the dtype of features.json."""
-        values = self._flat(leaf)
-        wanted = length * math.prod(leaf.shape or ())
-        if len(values) != wanted:
-            raise ValueError(f"{self._where}: {leaf.key} has {len(values)} values, expected {wanted} in {length} steps")
-        return values
-
-    def value(self, leaf: Leaf) -> Any:
-        """The value of a leaf outside the steps: a scalar, text, an array, or bytes."""
-        try:
-            if leaf.encoding == "image":
-                return self.images(leaf)[0]
-            values = self._flat(leaf)
-            return values[:1].tolist()[0] if leaf.shape == () else values.reshape(leaf.shape or (-1,))
-        except (ValueError, IndexError, zlib.error) as error:
-            raise DataError(f"{self._where}: {leaf.key} is damaged: {error}") from error
-
-    def images(self, leaf: Leaf) -> list[bytes]:
-        """The encoded images."""
-        self._expect(leaf, "bytes")
-        return self._example.byte_strings(leaf.key)
-
-    def texts(self, leaf: Leaf) -> list[str]:
-        """The texts; bytes that are no UTF-8 become question marks."""
-        self._expect(leaf, "bytes")
-        return [text.decode("utf-8", errors="replace") for text in self._example.byte_strings(leaf.key)]
-
-    def _flat(self, leaf: Leaf) -> npt.NDArray[Any]:
-        if leaf.encoding == "text":
-            return np.array(self.texts(leaf), object)
-        dtype = np.dtype(leaf.dtype)
-        if leaf.encoding != "none":
-            self._expect(leaf, "bytes")
-            raw = self._example.byte_strings(leaf.key)
-            return np.frombuffer(b"".join(map(zlib.decompress, raw) if leaf.encoding == "zlib" else raw), dtype)
-        self._expect(leaf, _LIST_OF[dtype.kind])
-        if dtype.kind == "f":
-            return self._example.floats(leaf.key).astype(dtype, copy=False)
-        integers = self._example.ints(leaf.key)
-        values = integers.astype(dtype, copy=False)
-        if (values != integers).any():
-            row = int(np.flatnonzero(values != integers)[0])
-            raise ValueError(f"{self._where}: {leaf.key} is {integers[row]} in entry {row}, expected {dtype.name}")
-        return values
-
-    def _expect(self, leaf: Leaf, kind: str) -> None:
-        if self.kinds[leaf.key] not in (kind, "none"):
-            raise ValueError(f"{self._where}: {leaf.key} is a list of {self.kinds[leaf.key]}, expected {kind}")
-
-
-def _per_step(leaf: Leaf) -> int:
-    """Entries of the list in the record that belong to one step."""
-    return math.prod(leaf.shape or ()) if leaf.encoding in ("none", "text") else 1
 
 
 def _describe(leaf: Leaf, clock: StepClock) -> StreamInfo:

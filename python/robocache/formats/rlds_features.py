@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +18,17 @@ Encoding = Literal["none", "bytes", "zlib", "text", "image"]
 STEPS = "steps"
 # numpy has no bfloat16; its values are floats in the file.
 _DTYPES = {"bfloat16": "float32", "string": "string", "str": "string", "object": "string"}
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
+_LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Leaf:
     """A feature with values. `key` is its name in the Example; `name` leaves out the leading `steps/`.
 
-    `shape` is that of one step (of the whole, outside the steps); None where steps differ in it or nobody knows.
+    `shape` is that of one step (of the whole, outside the steps); None where steps differ in it or nobody knows. Of
+    images, which stay encoded, single axes are -1 there. `outer` are its first axes, those of sequences around the
+    feature; None where one is of any length.
     """
 
     key: str
@@ -32,6 +36,17 @@ class Leaf:
     dtype: str
     shape: tuple[int, ...] | None
     encoding: Encoding
+    outer: tuple[int, ...] | None = ()
+
+    @property
+    def entries(self) -> int:
+        """Entries that a step of known shape has in the list of the record."""
+        return math.prod(self.shape or ()) if self.encoding in ("none", "text") else math.prod(self.outer or ())
+
+    @property
+    def known(self) -> bool:
+        """Whether all steps are alike, and numbers, text or images."""
+        return self.shape is not None
 
 
 @dataclass(frozen=True)
@@ -63,13 +78,7 @@ def read_features(path: Path) -> Features:
         inner = steps["sequence"]["feature"]
         return Features(
             tuple(_leaves(STEPS, inner)),
-            tuple(
-                leaf
-                for key, node in top.items()
-                if key != STEPS
-                for leaf in _leaves(key, node)
-                if leaf.dtype != _UNKNOWN
-            ),
+            tuple(leaf for key, node in top.items() if key != STEPS for leaf in _leaves(key, node)),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise DataError(f"open: {path} is not as TFDS writes it: {type(error).__name__} {error}") from error
@@ -84,7 +93,7 @@ def _leaves(key: str, node: dict[str, Any]) -> Iterator[Leaf]:
         yield from _sequence(key, node["sequence"])
     elif "image" in node:
         dtype = node["image"].get("dtype") or "uint8"
-        yield Leaf(key, name, dtype, _shape(node["image"]), "image")
+        yield Leaf(key, name, dtype, _sizes(node["image"]), "image")
     elif "text" in node:
         yield Leaf(key, name, "string", (), "text")
     elif "classLabel" in node:
@@ -92,29 +101,56 @@ def _leaves(key: str, node: dict[str, Any]) -> Iterator[Leaf]:
     elif "tensor" in node or "scalar" in node:
         yield _tensor(key, name, node.get("tensor") or node["scalar"])
     else:
-        yield Leaf(key, name, _UNKNOWN, None, "none")  # video and audio, say
+        yield Leaf(key, name, UNKNOWN, None, "none")  # video and audio, say
 
 
 def _tensor(key: str, name: str, tensor: dict[str, Any]) -> Leaf:
-    dtype = _DTYPES.get(tensor["dtype"], tensor["dtype"])
+    dtype = tensor["dtype"]
+    if not isinstance(dtype, str):
+        raise TypeError(f"dtype of {key} is {dtype!r}")
+    dtype = _DTYPES.get(dtype, dtype)
     if dtype == "string":
         return Leaf(key, name, dtype, _shape(tensor), "text")
-    if np.dtype(dtype).kind not in "fiub":
-        return Leaf(key, name, _UNKNOWN, None, "none")
-    encoding = tensor.get("encoding", "none")
+    try:
+        unreadable = np.dtype(dtype).kind not in "fiub"
+    except (TypeError, ValueError, SyntaxError):  # numpy has no int4, say
+        unreadable = True
+    if unreadable:
+        return Leaf(key, name, UNKNOWN, None, "none")
+    encoding, shape = tensor.get("encoding", "none"), _shape(tensor)
     if encoding not in ("none", "bytes", "zlib"):
         raise ValueError(f"encoding of {key} is {encoding!r}")
-    return Leaf(key, name, np.dtype(dtype).name, _shape(tensor), encoding)
+    if encoding != "none" and shape is None:
+        return Leaf(key, name, UNKNOWN, None, "none")
+    return Leaf(key, name, np.dtype(dtype).name, shape, encoding)
 
 
 def _sequence(key: str, sequence: dict[str, Any]) -> Iterator[Leaf]:
     """One of a fixed length is one more axis; lists of any length are no stream."""
-    length = int(sequence.get("length", -1))
+    length = _size(sequence.get("length", -1))
     for leaf in _leaves(key, sequence["feature"]):
-        known = leaf.shape is not None and length >= 0 and leaf.encoding in ("none", "text")
-        yield Leaf(leaf.key, leaf.name, leaf.dtype, (length, *(leaf.shape or ())) if known else None, leaf.encoding)
+        if length < 0 or leaf.outer is None:
+            encoded = leaf.encoding in ("bytes", "zlib")
+            yield replace(leaf, dtype=UNKNOWN if encoded else leaf.dtype, shape=None, outer=None)
+        else:
+            shape = None if leaf.shape is None else (length, *leaf.shape)
+            yield replace(leaf, shape=shape, outer=(length, *leaf.outer))
+
+
+def _size(text: Any) -> int:
+    """A size as JSON has it, in quotes or not; -1 where it is any."""
+    if text is None:
+        return -1
+    size = int(text)
+    if size > _LARGEST:
+        raise ValueError(f"a size is {size}")
+    return max(size, -1)
+
+
+def _sizes(tensor: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(_size(size) for size in (tensor.get("shape") or {}).get("dimensions", ()))
 
 
 def _shape(tensor: dict[str, Any]) -> tuple[int, ...] | None:
-    shape = tuple(int(size) for size in (tensor.get("shape") or {}).get("dimensions", ()))
-    return None if any(size < 0 for size in shape) else shape
+    shape = _sizes(tensor)
+    return None if -1 in shape or math.prod(shape) > _LARGEST else shape
