@@ -31,7 +31,7 @@ class StreamInfo:
     ----------
     name : str
     shape : tuple of int
-        Shape of one sample; a low-dimensional stream has at least one axis.
+        Shape of one sample; a low-dimensional stream has at least one axis. -1 where encoded images differ in size.
     dtype : str
         numpy dtype name, or "string", "image" (encoded in the table), "video".
     rate_hz : float or None
@@ -99,7 +99,7 @@ class SampleStream:
 
     @property
     def encoded(self) -> list[bytes]:
-        """Images as the file holds them, JPEG or PNG, one a sample; read anew by each call.
+        """Images as the file holds them, JPEG or PNG, sample by sample; read anew by each call.
 
         Raises
         ------
@@ -330,7 +330,8 @@ def open(
         What damage that is met while reading does: raise `DataError`, or leave the episode out of the iteration
         (of CSV: the file out of the dataset) and report it in `problems`.
     fps : float, optional
-        The rate of data that counts steps and has no time: RLDS, robomimic, CALVIN. Outweighs what the files say.
+        The rate in Hz of data that counts steps and has no time: RLDS, robomimic, CALVIN. Outweighs what the files
+        say.
     index : bool or path
         RLDS: keeps the places of the records in a file, so that the next `open` need not look for them: True beside
         the data, else in this folder. A file of other data, or of the data before a change, is made anew.
@@ -347,7 +348,7 @@ def open(
     DataError
         Nothing there that can be read, or damaged metadata.
     InvalidArgument
-        Unknown `format` or `on_bad_episode`; an option that this format does not have.
+        Unknown `format` or `on_bad_episode`; an option that this format does not have; an `fps` that is no rate.
     """
     from robocache.formats import open_format
 

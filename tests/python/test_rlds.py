@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from pathlib import Path
 
 import make_rlds as make
 import numpy as np
@@ -276,6 +277,21 @@ def test_the_folder_above_gives_a_hint(tmp_path):
     data = open(root, "rlds", fps=30)
     assert (len(data.episodes), data.splits) == (1, {"train": [0]})
     assert only_problem(data) == "dataset_info.json: is missing; splits are taken from the names of the files"
+
+
+def test_a_folder_that_may_not_be_read_gives_no_hint_and_hides_none(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    root = make.write(tmp_path / "b", {"train": [[make.episode(3)]]})
+    listed = Path.iterdir
+
+    def deny(path):
+        if path.name == "a":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    with pytest.raises(DataError, match=rf"hint: {root} is one"):
+        open(tmp_path)
 
 
 def test_what_is_no_rlds(tmp_path):

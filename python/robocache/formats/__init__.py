@@ -7,6 +7,7 @@ A module has `LOOKS_FOR` (what it recognises, in words), `detect(path)`, `OPTION
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,6 +58,7 @@ def _hint(path: Path, modules: dict[str, ModuleType]) -> str:
     if not path.is_dir():
         return ""
     for child in sorted(path.iterdir()):
-        if any(module.detect(child) for module in modules.values()):
-            return f"; hint: {child} is one"
+        with suppress(OSError):  # no right to look into it
+            if any(module.detect(child) for module in modules.values()):
+                return f"; hint: {child} is one"
     return ""
