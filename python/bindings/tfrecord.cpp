@@ -112,6 +112,14 @@ class Example {
   std::vector<tfrecord::Feature> features_;
 };
 
+/// Bytes of the path that are no UTF-8 are escaped in the name that errors give the file.
+File open_file(const nb::bytes& path) {
+  const nb::object name =
+      nb::steal(PyUnicode_DecodeUTF8(path.c_str(), static_cast<Py_ssize_t>(path.size()), "backslashreplace"));
+  if (!name.is_valid()) nb::raise_python_error();
+  return std::make_shared<const MappedFile>(std::string(path.c_str(), path.size()), nb::cast<std::string>(name));
+}
+
 nb::tuple scan(const File& file) {
   tfrecord::Scan found;
   {
@@ -147,10 +155,7 @@ void bind_tfrecord(nb::module_& m) {
   };
   nb::class_<TFRecordFile>(m, "TFRecordFile", "A TFRecord file, mapped into memory.")
       .def(
-          "__init__",
-          [](TFRecordFile* self, std::string path) {
-            new (self) TFRecordFile{std::make_shared<const MappedFile>(std::move(path))};
-          },
+          "__init__", [](TFRecordFile* self, const nb::bytes& path) { new (self) TFRecordFile{open_file(path)}; },
           nb::arg("path"))
       .def(
           "scan", [](const TFRecordFile& self) { return scan(self.file); },

@@ -561,7 +561,7 @@ class TFRecordExample:
 class TFRecordFile:
     """A TFRecord file, mapped into memory."""
 
-    def __init__(self, path: str) -> None: ...
+    def __init__(self, path: bytes) -> None: ...
 
     def scan(self) -> tuple[numpy.typing.NDArray[numpy.int64], str]:
         """

@@ -13,16 +13,17 @@ namespace robocache::io {
 class MappedFile {
  public:
   /// Throws DataError: no such file, no right to read it, no regular file.
-  explicit MappedFile(std::string path);
+  explicit MappedFile(const std::string& path) : MappedFile(path, path) {}
+  /// `name` is what errors call the file: a path may be bytes that are no text.
+  MappedFile(const std::string& path, std::string name);
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] Source source() const noexcept { return {path_, {data_, size_}}; }
+  [[nodiscard]] Source source() const noexcept { return {name_, {data_, size_}}; }
 
  private:
-  std::string path_;
+  std::string name_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -7,6 +7,7 @@ import re
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import make_rlds as make
 import numpy as np
@@ -282,6 +283,22 @@ def test_git_lfs_pointers_and_nothing_else(tmp_path):
     make.only_shard(root).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(DataError, match=r"has no record that can be read; .* is a Git-LFS pointer.*git lfs pull"):
         open(root)
+
+
+def test_a_path_that_is_no_text(tmp_path):
+    plain = three(tmp_path)
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    plain.rename(root)
+    data = read_all(open(root, fps=30, index=True))
+    assert [e.length for e in data.episodes] == [3, 3, 3]
+    path = make.only_shard(root)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"episode 2: .*/\\xff\\xfe/cups-train.* at byte \d+: record is cut off"):
+        open(root, fps=30).episodes[2].load()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"open: .*/\\xff\\xfe/cups-train.* cannot be read: it is no regular file"):
+        open(root, fps=30)
 
 
 # --- the index -------------------------------------------------------------------------------------------------------

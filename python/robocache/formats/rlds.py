@@ -137,7 +137,7 @@ class _EpisodeReader:
 
     def _file(self, shard: Shard) -> TFRecordFile:
         if shard.path not in self._files:
-            self._files[shard.path] = TFRecordFile(str(shard.path))
+            self._files[shard.path] = TFRecordFile(os.fsencode(shard.path))
         return self._files[shard.path]
 
     def _count_steps(self, record: Record) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def locate(shards: Sequence[Shard], index: Index | None, log: ProblemLog) -> lis
     if offsets is None:
         offsets, damages = [], []
         for shard in shards:
-            found, damage = TFRecordFile(str(shard.path)).scan()
+            found, damage = TFRecordFile(os.fsencode(shard.path)).scan()
             offsets.append(found)
             damages.append(damage)
         # The index of a damaged file would hide the damage.

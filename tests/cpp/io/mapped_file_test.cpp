@@ -1,6 +1,7 @@
 #include "io/mapped_file.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -39,6 +40,21 @@ TEST(MappedFile, AnEmptyFileIsNoError) {
 TEST(MappedFile, WhatCannotBeReadIsNamed) {
   EXPECT_EQ(why_not("nowhere/file"), "open: nowhere/file cannot be read: No such file or directory");
   EXPECT_EQ(why_not("/"), "open: / cannot be read: it is no regular file");
+}
+
+TEST(MappedFile, APipeIsNotWaitedFor) {
+  const std::string path = testing::TempDir() + "mapped_file_test_pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(why_not(path), "open: " + path + " cannot be read: it is no regular file");
+  std::filesystem::remove(path);
+}
+
+TEST(MappedFile, HasTheNameThatItIsGiven) {
+  const std::string path = testing::TempDir() + "mapped_file_test_\xff";
+  std::ofstream(path, std::ios::binary) << "content";
+  EXPECT_EQ(MappedFile(path, "a name").source().name, "a name");
+  EXPECT_EQ(MappedFile(path, "a name").source().bytes.size(), 7);
+  std::filesystem::remove(path);
 }
 
 }  // namespace
