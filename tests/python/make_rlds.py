@@ -140,6 +140,11 @@ def write(
     return root
 
 
+def three(tmp_path: Path, **changes: Any) -> Path:
+    """One file of three episodes of three steps."""
+    return write(tmp_path / "d", {"train": [[episode(3, seed) for seed in range(3)]]}, **changes)
+
+
 def only_shard(root: Path) -> Path:
     (path,) = root.glob("*.tfrecord-*")
     return path

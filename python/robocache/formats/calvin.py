@@ -95,14 +95,14 @@ class _Span:
 
         Raises
         ------
-        FileNotFoundError
+        DataError
             One is not. Ranges may promise more frames than fit into memory.
         """
         out = []
         for frame in range(self.first, self.last + 1):
             path = self.frames.path(frame)
             if not path.is_file():
-                raise FileNotFoundError(f"{path}: No such file")
+                raise DataError(f"{path}: No such file")
             out.append(path)
         return out
 
@@ -152,6 +152,8 @@ def _read_frame(path: Path, names: Sequence[str] | None = None) -> dict[str, npt
     DataError
         The file is damaged.
     """
+    if not path.is_file():  # opening a pipe waits for a writer
+        raise DataError(f"{path}: No such file")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in (arrays.files if names is None else names)}
@@ -232,7 +234,7 @@ class _EpisodeReader:
             for row, path in enumerate(paths):
                 for name, array in _read_frame(path, names).items():
                     out[name][row] = self._checked(path, name, array)
-        except OSError as error:
+        except DataError as error:
             raise DataError(f"episode {index}: {error}") from error
         return out
 

@@ -101,7 +101,7 @@ class _Unpickler(pickle.Unpickler):
 def read_instructions(folder: Path, log: ProblemLog) -> list[Instruction]:
     """The instructions of a split, in the order of their frames; none, and a problem, where the file is damaged."""
     path = folder / _FILE
-    if not path.exists():
+    if not path.is_file():
         return []
     try:
         with path.open("rb") as file:

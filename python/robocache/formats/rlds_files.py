@@ -43,6 +43,8 @@ def read_json(path: Path) -> Any:
     DataError
         The file is damaged.
     """
+    if path.exists() and not path.is_file():  # opening a pipe waits for a writer
+        raise DataError(f"open: {path} cannot be read: it is no regular file")
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -37,6 +37,8 @@ class Index:
 
     def load(self, shards: Sequence[Shard]) -> list[npt.NDArray[np.int64]] | None:
         """The offsets of each shard; None where there is no index, or it is of other files, or damaged."""
+        if not self.path.is_file():
+            return None
         try:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 kept, counts, offsets = str(arrays["identity"]), arrays["counts"], arrays["offsets"]
