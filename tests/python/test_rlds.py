@@ -172,7 +172,7 @@ def test_dtypes_and_encodings(tmp_path):
     assert episode.length == 4
 
 
-def test_images_of_any_size_and_several_a_step(tmp_path):
+def test_images_of_any_size_and_several_a_step(tmp_path, capsys):
     steps = {
         "is_first": make.tensor("bool"),
         "any": make.image(-1, -1, 3),
@@ -196,6 +196,8 @@ def test_images_of_any_size_and_several_a_step(tmp_path):
     for name in shapes:
         assert episode[name].encoded == columns[f"steps/{name}"]
     assert episode["packed"].values.tolist() == [[[0, 1, 2], [1, 2, 3]], [[2, 3, 4], [3, 4, 5]]]
+    assert main(["inspect", str(tmp_path / "d"), "--fps", "10"]) == 0
+    assert "?x?x3" in capsys.readouterr().out
 
 
 def test_dtypes_that_the_file_or_numpy_does_not_have(tmp_path):

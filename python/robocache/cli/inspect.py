@@ -94,7 +94,7 @@ def _row(info: StreamInfo, timing: Timing) -> list[str]:
         info.name,
         info.kind,
         info.dtype,
-        "x".join(map(str, info.shape)),
+        "x".join("?" if size < 0 else str(size) for size in info.shape),
         f"{timing.samples:,}",
         _number(timing.rate_hz),
         _number(timing.jitter_p50_ms),
