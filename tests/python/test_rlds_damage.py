@@ -206,6 +206,14 @@ def test_files_of_another_dataset_are_left_out(tmp_path):
         open(root, fps=30)
 
 
+def test_hidden_files_are_none_of_the_dataset(tmp_path):
+    root = three(tmp_path)
+    (root / f"._{make.only_shard(root).name}").write_bytes(b"\0\5\x16\7")
+    assert problems(read_all(open(root, fps=30))) == []
+    (root / "dataset_info.json").unlink()
+    assert len(read_all(open(root, fps=30)).episodes) == 3
+
+
 def test_a_dataset_whose_files_have_another_name(tmp_path):
     data = read_all(open(three(tmp_path, name="mugs"), fps=30))
     assert len(data.episodes) == 3
@@ -219,7 +227,7 @@ def test_files_of_an_earlier_preparation_are_left_out(tmp_path):
         path.rename(root / path.name)
     data = read_all(open(root, fps=30))
     assert [e.length for e in data.episodes] == [3, 4, 5]
-    assert only_problem(data) == "cups-train.tfrecord-00000-of-00002: and 1 more are not of 3 and are left out"
+    assert only_problem(data) == "cups-train.tfrecord-00000-of-00002: and 1 more are not of 3 and left out"
     (root / "dataset_info.json").unlink()
     with pytest.raises(DataError, match=r"has files of split train that are of 2 and 3, expected of one number"):
         open(root, fps=30)

@@ -12,7 +12,8 @@ from robocache.errors import DataError
 from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
 from robocache.problems import ProblemLog
 
-_SHARD = re.compile(r"^(?P<name>.+)-(?P<split>[^-]+)\.tfrecord-(?P<number>\d+)-of-(?P<count>\d+)$", re.ASCII)
+# A leading dot: what macOS leaves beside files on foreign disks.
+_SHARD = re.compile(r"^(?P<name>[^.].*)-(?P<split>[^-]+)\.tfrecord-(?P<number>\d+)-of-(?P<count>\d+)$", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def _one_count(root: Path, split: str, files: list[_File], claimed: int | None, 
         raise DataError(f"open: {root} has files of split {split} that are of {text}, expected of one number")
     count = claimed if claimed is not None and claimed in counts else counts[0]
     if others := [file for file in files if file.count != count]:
-        log.add(others[0].path.name, f"and {len(others) - 1} more are not of {count} and are left out")
+        text = "is" if len(others) == 1 else f"and {len(others) - 1} more are"
+        log.add(others[0].path.name, f"{text} not of {count} and left out")
     paths: dict[int, Path] = {}
     for file in files:
         if file.count != count:
