@@ -45,6 +45,7 @@ NB_MODULE(_core, m) {
   python::bind_plan(m);
   python::bind_point_operators(m);
   python::bind_sampler(m);
+  python::bind_tfrecord(m);
   python::bind_voxelize(m);
   python::bind_voxelize_sparse(m);
 }

@@ -25,12 +25,13 @@ from robocache._core import (
     voxelize_plan_memory,
     voxelize_sparse,
 )
-from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
+from robocache.dataset import Dataset, Episode, StreamInfo, open
 from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
 from robocache.grid import grid
 from robocache.installation import check_installation, is_cuda_available, self_test
 from robocache.points import PointCloud, read_points
 from robocache.predecessor import fuse_multimodal, resample_trajectories, voxelize_occupancy, voxelize_pointcloud
+from robocache.problems import Problem
 from robocache.sampler import Sampler
 
 __version__ = _version("robocache")

@@ -145,6 +145,13 @@ def test_a_clean_dataset_has_no_problems(tmp_path, write):
 
 
 @LAYOUTS
+def test_splits_are_positions_of_the_episodes_that_are_there(tmp_path, write):
+    splits = {"train": "0:2", "val": "2:9", "odd": "all"}
+    data = open(write(tmp_path / "d", make.episodes(3, 3, 3), splits=splits))
+    assert data.splits == {"train": [0, 1], "val": [2]}
+
+
+@LAYOUTS
 def test_column_order_and_nested_shapes(tmp_path, write):
     rng = np.random.default_rng(1)
     source = make.episodes(4, 3)

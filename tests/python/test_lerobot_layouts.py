@@ -317,7 +317,7 @@ def test_paths_that_hold_no_dataset(tmp_path):
     make.write_v21(tmp_path / "inner", make.episodes(3))
     with pytest.raises(DataError, match=r"hint: .*/inner is one"):
         open(tmp_path)
-    with pytest.raises(ValueError, match="format is 'zarr', expected one of lerobot, csv"):
+    with pytest.raises(ValueError, match="format is 'zarr', expected one of lerobot, rlds, robomimic, calvin, csv"):
         open(tmp_path, "zarr")
     with pytest.raises(ValueError, match="on_bad_episode is 'ignore'"):
         open(tmp_path, on_bad_episode="ignore")

@@ -40,7 +40,7 @@ class Options:
 def run(arguments: argparse.Namespace) -> None:
     """Aligns all episodes and says on stderr what was left out."""
     options = _options(arguments)
-    data = robocache.open(arguments.path, on_bad_episode=arguments.on_bad_episode)
+    data = robocache.open(arguments.path, on_bad_episode=arguments.on_bad_episode, fps=arguments.fps)
     only = None if arguments.streams is None else [name.strip() for name in arguments.streams.split(",")]
     plans = plan_streams(data, only, _interps(arguments.interp))
     if len(data.episodes) == 0:

@@ -28,7 +28,7 @@ class Report:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads all episodes, damaged ones excepted, and prints the report."""
-    data = robocache.open(arguments.path, on_bad_episode="skip")
+    data = robocache.open(arguments.path, on_bad_episode="skip", fps=arguments.fps)
     report = examine(data)
     print(json.dumps(_as_json(report), indent=2) if arguments.json else _as_text(report))
 
@@ -94,7 +94,7 @@ def _row(info: StreamInfo, timing: Timing) -> list[str]:
         info.name,
         info.kind,
         info.dtype,
-        "x".join(map(str, info.shape)),
+        "x".join("?" if size < 0 else str(size) for size in info.shape),
         f"{timing.samples:,}",
         _number(timing.rate_hz),
         _number(timing.jitter_p50_ms),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, ProblemLog, SampleStream, StreamInfo
+from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.arrow_values import column_kind, dense, sample_shape
 from robocache.formats.checks import Fault, stamp_faults, value_faults
@@ -25,8 +25,10 @@ from robocache.formats.frame_clock import derive_stamps
 from robocache.formats.lerobot_files import Located, locate_episodes, locate_videos
 from robocache.formats.lerobot_meta import Feature, Meta, read_meta
 from robocache.formats.row_reader import RowReader
+from robocache.problems import ProblemLog
 
 LOOKS_FOR = "meta/info.json, meta/episodes.jsonl or meta/episodes/"
+OPTIONS: frozenset[str] = frozenset()
 
 _BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index")
 
@@ -55,7 +57,19 @@ def read(path: Path, on_bad_episode: OnBadEpisode) -> Dataset:
         on_bad_episode=on_bad_episode,
         tasks=meta.tasks,
         fps=None if meta.fps is None else float(meta.fps),
+        splits=_splits(meta, indices),
     )
+
+
+def _splits(meta: Meta, indices: Sequence[int]) -> dict[str, list[int]]:
+    """The splits of info.json, each a half-open range of episode_index, less the episodes that are not there."""
+    splits = {}
+    told = meta.info.get("splits")
+    for name, span in told.items() if isinstance(told, dict) else ():
+        first, _, end = str(span).partition(":")
+        if first.isdigit() and end.isdigit():
+            splits[name] = [row for row, index in enumerate(indices) if int(first) <= index < int(end)]
+    return splits
 
 
 def _describe_streams(

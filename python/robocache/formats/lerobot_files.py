@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import ProblemLog, index_ranges
-from robocache.formats.lerobot_meta import Meta, fill_template, is_lfs_pointer
+from robocache.formats.git_lfs import is_lfs_pointer
+from robocache.formats.lerobot_meta import Meta, fill_template
+from robocache.problems import ProblemLog, index_ranges
 
 _EPISODE_FILE = re.compile(r"episode_(\d+)\.(?:parquet|mp4)$")
 

@@ -12,12 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import ProblemLog
 from robocache.errors import DataError
+from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
+from robocache.problems import ProblemLog
 from robocache.rates import exact_rate
-
-_LFS_PREFIX = b"version https://git-lfs"
-_LFS_HINT = "is a Git-LFS pointer, not the file; hint: git lfs pull"
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,6 @@ class Meta:
         return "meta/episodes" if self.many_per_file else "meta/episodes.jsonl"
 
 
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is what Git-LFS leaves in a file's place; not so for one that cannot be read."""
-    try:
-        if path.stat().st_size > 1024:
-            return False
-        with path.open("rb") as file:
-            return file.read(len(_LFS_PREFIX)) == _LFS_PREFIX
-    except OSError:
-        return False
-
-
 def read_meta(root: Path, log: ProblemLog) -> Meta:
     """Reads `meta/` of v2.0, v2.1 and v3.0; the layout is told by the files, not by codebase_version.
 
@@ -104,7 +91,7 @@ def _read_info(path: Path, log: ProblemLog) -> dict[str, Any]:
         log.add("meta/info.json", "is missing; rate, shapes and names are taken from the data files")
         return {}
     if is_lfs_pointer(path):
-        raise DataError(f"open: {path} {_LFS_HINT}")
+        raise DataError(f"open: {path} {LFS_HINT}")
     try:
         info = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -172,7 +159,7 @@ def _json_lines(path: Path, log: ProblemLog) -> Iterator[tuple[str, dict[str, An
         log.add(where, "is missing")
         return
     if is_lfs_pointer(path):
-        log.add(where, _LFS_HINT)
+        log.add(where, LFS_HINT)
         return
     try:
         text = path.read_bytes()
@@ -242,7 +229,7 @@ def _read_tasks_parquet(root: Path, log: ProblemLog) -> dict[int, str]:
         log.add("meta/tasks.parquet", "is missing")
         return {}
     if is_lfs_pointer(path):
-        log.add("meta/tasks.parquet", _LFS_HINT)
+        log.add("meta/tasks.parquet", LFS_HINT)
         return {}
     try:
         table = pq.read_table(path)
@@ -267,7 +254,7 @@ def _read_episodes_parquet(root: Path, log: ProblemLog) -> dict[int, ListedEpiso
     for path in files:
         where = path.relative_to(root).as_posix()
         if is_lfs_pointer(path):
-            log.add(where, _LFS_HINT)
+            log.add(where, LFS_HINT)
             continue
         try:
             rows = _episode_rows(path)
