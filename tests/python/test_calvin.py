@@ -289,3 +289,52 @@ def test_a_pickle_cannot_change_what_later_ones_are_read_by(tmp_path):
     spoil = b"\x80\x03" + name + pickle.dumps((None, {"__init__": 5}), protocol=3)[2:-1] + b"b."
     assert len(problems(open(write_pickle(write(tmp_path / "a", (0, 1)), spoil)))) == 1
     assert problems(open(write(tmp_path / "b", (3, 6), language=LANGUAGE))) == []
+
+
+def laughs(depth: int) -> Any:
+    """A list whose text is 2 ** depth long."""
+    value: Any = []
+    for _ in range(depth):
+        value = [value, value]
+    return value
+
+
+def numpy_name(name: bytes) -> bytes:
+    return b"cnumpy.core.multiarray\n" + name + b"\n"
+
+
+HOSTILE = {
+    "a memo beyond all memory": b"\x80\x02]r\xff\xff\xff\x7f.",
+    "a key that is nested without end": b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s.",
+    "arrays in arrays": b"\x80\x02" + (numpy_name(b"_reconstruct") + b")R") * 300_000 + b".",
+    "a set": pickle.dumps({1}, protocol=4),
+    "a mark that is not there": b"\x80\x02]e.",
+    "an item of what is no dict": b"\x80\x02]K\x01K\x01s.",
+    "a dtype whose name has no end": b"\x80\x02cnumpy\ndtype\n" + pickle.dumps((laughs(60),), protocol=2)[2:-1] + b"R.",
+    "a text that has no end": pickle.dumps(
+        np.array({"language": {"ann": [laughs(60)], "task": ["t"]}, "info": {"indx": [(0, 1)]}}, object), protocol=3
+    ),
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_pickles_are_a_problem(tmp_path, body):
+    """In a process of its own, of little memory and time."""
+    write_pickle(write(tmp_path / "d", (0, 1)), body)
+    script = """
+import resource, sys, robocache
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+data = robocache.open(sys.argv[1])
+print(len(data.episodes), *data.problems)
+"""
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "d"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 d/lang_annotations/auto_lang_ann.npy: cannot be read: ")
+    assert "MemoryError" not in done.stdout
+
+
+def test_a_time_that_does_not_fit(tmp_path):
+    data = open(write(tmp_path / "d", (0, 20)), fps=1e-9)
+    with pytest.raises(DataError, match=r"episode 0: .*tick 20 of 1e-09 Hz does not fit"):
+        data.episodes[0].load()

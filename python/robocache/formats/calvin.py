@@ -30,7 +30,7 @@ OPTIONS = frozenset({"fps"})
 
 _SPLITS = ("training", "validation")
 _HZ = 30.0
-_FRAME = re.compile(r"^(?P<prefix>.*?)(?P<digits>\d+)\.npz$")
+_FRAME = re.compile(r"^(?P<prefix>.*?)(?P<digits>\d+)\.npz$", re.ASCII)
 _IMAGE = ("rgb_", "depth_")
 
 
@@ -212,7 +212,10 @@ class _EpisodeReader:
             raise DataError(f"episode {index}: {span.frames.folder}: no first frame of an episode can be read")
         images = [name for name, info in self.streams.items() if info.kind == "video"]
         values = self._values(index, span, [name for name in self.streams if name not in images])
-        stamps = self._clock.stamps_ns(span.last - span.first + 1)
+        try:
+            stamps = self._clock.stamps_ns(span.last - span.first + 1)
+        except ValueError as error:
+            raise DataError(f"episode {index}: {span.frames.folder}: {error}") from error
         for name, array in values.items():
             for fault in value_faults(self.streams[name], array):
                 detail = f"row {fault.rows[0]}, {len(fault.rows)} in all"
