@@ -146,7 +146,8 @@ def test_a_clean_dataset_has_no_problems(tmp_path, write):
 
 @LAYOUTS
 def test_splits_are_positions_of_the_episodes_that_are_there(tmp_path, write):
-    splits = {"train": "0:2", "val": "2:9", "odd": "all"}
+    odd = {"a": "all", "b": "0:\N{SUPERSCRIPT TWO}", "c": "0:" + "9" * 5000, "d": ":", "e": None}
+    splits = {"train": "0:2", "val": "2:9"} | odd
     data = open(write(tmp_path / "d", make.episodes(3, 3, 3), splits=splits))
     assert data.splits == {"train": [0, 1], "val": [2]}
 

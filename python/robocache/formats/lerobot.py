@@ -23,7 +23,7 @@ from robocache.formats.checks import Fault, stamp_faults, value_faults
 from robocache.formats.columns import find_quaternions, names_a_quaternion
 from robocache.formats.frame_clock import derive_stamps
 from robocache.formats.lerobot_files import Located, locate_episodes, locate_videos
-from robocache.formats.lerobot_meta import Feature, Meta, read_meta
+from robocache.formats.lerobot_meta import Feature, Meta, read_meta, split_spans
 from robocache.formats.row_reader import RowReader
 from robocache.problems import ProblemLog
 
@@ -63,13 +63,10 @@ def read(path: Path, on_bad_episode: OnBadEpisode) -> Dataset:
 
 def _splits(meta: Meta, indices: Sequence[int]) -> dict[str, list[int]]:
     """The splits of info.json, each a half-open range of episode_index, less the episodes that are not there."""
-    splits = {}
-    told = meta.info.get("splits")
-    for name, span in told.items() if isinstance(told, dict) else ():
-        first, _, end = str(span).partition(":")
-        if first.isdigit() and end.isdigit():
-            splits[name] = [row for row, index in enumerate(indices) if int(first) <= index < int(end)]
-    return splits
+    return {
+        name: [row for row, index in enumerate(indices) if first <= index < end]
+        for name, (first, end) in split_spans(meta.info).items()
+    }
 
 
 def _describe_streams(

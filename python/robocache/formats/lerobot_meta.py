@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,8 @@ from robocache.errors import DataError
 from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
 from robocache.problems import ProblemLog
 from robocache.rates import exact_rate
+
+_SPAN = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,13 @@ def _listed_episode(row: dict[str, Any]) -> ListedEpisode:
     return ListedEpisode(row.get("length"), _strings(row.get("tasks")), file_of("data"), videos)
 
 
+def split_spans(info: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The splits of info.json, half-open ranges of episode_index; less those written in another way."""
+    splits = info.get("splits")
+    found = {name: _SPAN.fullmatch(str(span)) for name, span in splits.items()} if isinstance(splits, dict) else {}
+    return {name: (int(span[1]), int(span[2])) for name, span in found.items() if span}
+
+
 def _check_totals(meta: Meta, log: ProblemLog) -> None:
     """Compares the counts of info.json with the lists beside it."""
 
@@ -308,8 +318,6 @@ def _check_totals(meta: Meta, log: ProblemLog) -> None:
     check("total_episodes", len(meta.listed), "episodes are listed")
     check("total_frames", sum(e.length or 0 for e in meta.listed.values()), "frames are listed")
     check("total_tasks", len(meta.tasks), "tasks are listed")
-    splits = meta.info.get("splits")
-    for split, span in splits.items() if isinstance(splits, dict) else ():
-        end = str(span).rpartition(":")[2]
-        if end.isdigit() and int(end) > max(meta.listed, default=-1) + 1:
-            log.add("meta/info.json", f"split {split} is {span}, but {len(meta.listed)} episodes are listed")
+    for split, (first, end) in split_spans(meta.info).items():
+        if end > max(meta.listed, default=-1) + 1:
+            log.add("meta/info.json", f"split {split} is {first}:{end}, but {len(meta.listed)} episodes are listed")
