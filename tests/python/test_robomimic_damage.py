@@ -238,3 +238,31 @@ def test_without_h5py(tmp_path, monkeypatch):
         ModuleNotFoundError, match=r"needs h5py, which is not installed; hint: pip install 'robocache\[hdf5\]'"
     ):
         open(path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "text"),
+    [
+        ({"shape": (3, 2)}, "0 bytes in the file, expected 48"),
+        ({"shape": (3, 2), "chunks": (2, 2)}, "0 chunks in the file, expected 2"),
+        ({"shape": (10**12, 2), "chunks": (1000, 2)}, "0 chunks in the file, expected 1000000000"),
+    ],
+    ids=["whole", "chunks", "more than fits anywhere"],
+)
+def test_actions_that_were_never_written(tmp_path, layout, text):
+    path = write(tmp_path / "d.hdf5", {0: demo(3), 1: demo(3)})
+    with h5py.File(path, "r+") as file:
+        del file["data/demo_1/actions"]
+        file.create_dataset("data/demo_1/actions", dtype="f8", **layout)
+    data = open(path, on_bad_episode="skip")
+    assert [episode.index for episode in data.episodes] == [0]
+    assert f"data/demo_1: actions has {text}" in str(data.problems[-1])
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_chunks_that_were_never_written(tmp_path, written):
+    path = write(tmp_path / "d.hdf5", {0: demo(3)})
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("data/demo_0/obs/x", (3, 2), "f8", chunks=(1, 2))[:written] = 5
+    with pytest.raises(DataError, match=rf"demo_0/obs/x: has {written} chunks in the file, expected 3"):
+        _ = open(path).episodes[0]["obs/x"].values

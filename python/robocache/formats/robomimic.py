@@ -21,7 +21,7 @@ from robocache.errors import DataError
 from robocache.formats.checks import value_faults
 from robocache.formats.columns import names_a_quaternion
 from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
-from robocache.formats.robomimic_file import DAMAGE, Column, Demo, attributes, find_demos, follow, read_masks
+from robocache.formats.robomimic_file import DAMAGE, Column, Demo, attributes, find_demos, follow, read_masks, unwritten
 from robocache.formats.step_clock import StepClock, choose_clock, is_rate
 from robocache.problems import ProblemLog
 
@@ -195,6 +195,8 @@ class _EpisodeReader:
             try:
                 with self._h5py.File(self._path, "r") as file:
                     node = file[f"{demo.group}/{name}"]
+                    if reason := unwritten(node):
+                        raise ValueError(reason)
                     array: npt.NDArray[Any] = (node.asstr() if info.kind == "text" else node)[()]
                 array = array.astype(array.dtype.newbyteorder("="), copy=False).reshape(demo.length, *info.shape)
             except DAMAGE as error:

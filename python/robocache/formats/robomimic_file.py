@@ -6,6 +6,7 @@ Nothing is read from other files: external links, external storage and virtual d
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -168,6 +169,8 @@ def _examine(h5py: ModuleType, group: Any, name: str, index: int, log: ProblemLo
         else:
             leave_out(f"{path} {column}")
     trunk = next((path for path in ("actions", *filter(_STEPS.match, columns), *columns) if path in columns), None)
+    if trunk and (reason := unwritten(group[trunk])):
+        return Demo(name, index, 0, columns, f"{trunk} {reason}")
     length = columns[trunk].rows if trunk else 0
     claimed = _plain(group.attrs.get("num_samples"))
     if claimed is not None and not (isinstance(claimed, int | float) and claimed == length):
@@ -193,6 +196,20 @@ def _describe(h5py: ModuleType, node: Any) -> Column | str:
     if name != "string" and dtype.kind not in "fiub":
         return f"holds {name}, no numbers"
     return Column(node.shape[0], tuple(node.shape[1:]) or (1,), name)
+
+
+def unwritten(node: Any) -> str | None:
+    """What of the values the file lacks. HDF5 makes them up, as many as are claimed: in a file of any size, any."""
+    values = math.prod(node.shape)
+    if values == 0:
+        return None
+    if node.chunks is None:
+        wanted, size = values * node.id.get_type().get_size(), node.file.id.get_filesize()
+        found = min(node.id.get_storage_size(), size)
+        return None if found >= wanted else f"has {found} bytes in the file, expected {wanted}"
+    wanted = math.prod(-(-length // chunk) for length, chunk in zip(node.shape, node.chunks, strict=True))
+    found = node.id.get_num_chunks()
+    return None if found == wanted else f"has {found} chunks in the file, expected {wanted}"
 
 
 # --- Masks ------------------------------------------------------------------------------------------------------------
