@@ -57,7 +57,7 @@ class Example {
   }
 
   [[nodiscard]] std::size_t count(std::string_view key) const {
-    const tfrecord::Feature& feature = find(key);
+    const tfrecord::Feature feature = find(key);
     const nb::gil_scoped_release release;
     return tfrecord::count_values(file_->source(), feature);
   }
@@ -79,14 +79,13 @@ class Example {
   }
 
  private:
-  [[nodiscard]] const tfrecord::Feature& find(std::string_view key) const {
+  [[nodiscard]] tfrecord::Feature find(std::string_view key) const {
     const auto found = std::ranges::find(features_, key, &tfrecord::Feature::key);
-    if (found == features_.end()) throw nb::key_error(std::string(key).c_str());
-    return *found;
+    return found == features_.end() ? tfrecord::Feature{} : *found;
   }
 
-  [[nodiscard]] const tfrecord::Feature& find(std::string_view key, tfrecord::ListKind kind) const {
-    const tfrecord::Feature& feature = find(key);
+  [[nodiscard]] tfrecord::Feature find(std::string_view key, tfrecord::ListKind kind) const {
+    const tfrecord::Feature feature = find(key);
     if (feature.kind != kind && feature.kind != tfrecord::ListKind::none) {
       throw InvalidArgument("TFRecordExample: the list of '" + std::string(key) +
                             "' is of another kind, expected the one that kinds() says");
@@ -96,7 +95,7 @@ class Example {
 
   template <class T, auto Read>
   [[nodiscard]] Array<T> numbers(std::string_view key, tfrecord::ListKind kind) const {
-    const tfrecord::Feature& feature = find(key, kind);
+    const tfrecord::Feature feature = find(key, kind);
     std::size_t count = 0;
     std::unique_ptr<T[]> values;
     {
@@ -140,7 +139,9 @@ void check(const File& file, std::uint64_t offset) {
 }  // namespace
 
 void bind_tfrecord(nb::module_& m) {
-  nb::class_<Example>(m, "TFRecordExample", "A tf.train.Example in a TFRecord file: lists of values by key.")
+  nb::class_<Example>(m, "TFRecordExample",
+                      "A tf.train.Example in a TFRecord file: lists of values by key; of a key "
+                      "that is not in it, an empty one.")
       .def("kinds", &Example::kinds, nb::sig("def kinds(self) -> dict[str, str]"),
            "The kind of each key's list: \"bytes\", \"floats\", \"ints\", or \"none\" where nothing is written.")
       .def("count", &Example::count, nb::arg("key"), "How many values the list of `key` has.")
@@ -161,8 +162,7 @@ void bind_tfrecord(nb::module_& m) {
           "scan", [](const TFRecordFile& self) { return scan(self.file); },
           nb::sig("def scan(self) -> tuple[numpy.typing.NDArray[numpy.int64], str]"),
           "The offset of each record, up to the first damage, and what that is; empty when there is none. Reads "
-          "headers "
-          "alone.")
+          "headers alone.")
       .def(
           "check", [](const TFRecordFile& self, std::uint64_t offset) { check(self.file, offset); }, nb::arg("offset"),
           "Raises DataError when the checksum of the record at `offset` is not the stored one.")

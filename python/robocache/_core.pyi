@@ -541,7 +541,9 @@ class Sampler:
     def read(self, epoch: int, first: int, out: object) -> None: ...
 
 class TFRecordExample:
-    """A tf.train.Example in a TFRecord file: lists of values by key."""
+    """
+    A tf.train.Example in a TFRecord file: lists of values by key; of a key that is not in it, an empty one.
+    """
 
     def kinds(self) -> dict[str, str]:
         """

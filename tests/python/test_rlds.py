@@ -322,3 +322,16 @@ def test_options_of_other_formats(tmp_path):
         open(tmp_path, fps=5)
     with pytest.raises(ValueError, match=r"open: index is True, expected none: csv data takes none"):
         open(tmp_path, index=True)
+
+
+def test_an_episode_of_no_steps_whose_lists_are_not_written(tmp_path):
+    data = read_all(open(make.write(tmp_path / "d", {"train": [[{}]]}), fps=30))
+    episode = data.episodes[0]
+    assert problems(data) == []
+    assert {name: stream.values.shape for name, stream in episode.load().items() if stream.info.kind != "video"} == {
+        "observation/state": (0, 3),
+        "action": (0, 2),
+        "is_first": (0, 1),
+        "language_instruction": (0, 1),
+    }
+    assert episode["observation/camera"].encoded == []

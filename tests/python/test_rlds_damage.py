@@ -113,6 +113,34 @@ def test_encoded_tensors_have_the_size_that_they_should(tmp_path, encoding, entr
     tracemalloc.stop()
 
 
+def test_bools_in_bytes_are_0_or_1(tmp_path):
+    sound, odd = make.episode(2), make.episode(2)
+    sound["steps/held"], odd["steps/held"] = [b"\0\1", b"\1\1"], [b"\0\1", b"\1\2"]
+    steps = make.STEPS | {"held": make.tensor("bool", 2, encoding="bytes")}
+    data = open(make.write(tmp_path / "d", {"train": [[sound, odd]]}, steps=steps), fps=30)
+    assert data.episodes[0]["held"].values.tolist() == [[False, True], [True, True]]
+    with pytest.raises(DataError, match=r"episode 1: .* steps/held has the byte 2, expected bool"):
+        _ = data.episodes[1]["held"].values
+
+
+def test_keys_that_are_no_text(tmp_path):
+    """The record has a key of bytes that are no UTF-8; features.json one that looks as they do in a message."""
+    root = make.write(tmp_path / "d", {"train": [[]]}, steps=make.STEPS | {"x\ufffd": make.tensor("int64")})
+    entry = make.chunk(1, make.chunk(1, b"steps/x\xff") + make.chunk(2, make.feature(np.zeros(2, int))))
+    make.only_shard(root).write_bytes(make.frame(make.example(make.episode(2)) + make.chunk(1, entry)))
+    data = open(root, fps=30)
+    with pytest.raises(DataError, match=r"steps/x\ufffd has 0 values, expected 2"):
+        data.episodes[0].load()
+
+
+@pytest.mark.parametrize(("text", "other"), [('"3"', "1e999"), ('"action"', '"\\ud800"')])
+def test_features_that_no_record_can_have(tmp_path, text, other):
+    path = three(tmp_path) / "features.json"
+    path.write_text(path.read_text().replace(text, other, 1))
+    with pytest.raises(DataError, match=r"features\.json is not as TFDS writes it"):
+        open(path.parent)
+
+
 def test_metadata_is_checked_like_values(tmp_path):
     root = make.write(tmp_path / "d", {"train": [[make.episode(2)]]})
     path = make.only_shard(root)

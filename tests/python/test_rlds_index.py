@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import make_rlds as make
 import numpy as np
@@ -12,6 +13,7 @@ from make_rlds import three
 from real_data import only_problem, problems, read_all
 from robocache.dataset import open
 from robocache.errors import DataError
+from robocache.formats import rlds_files
 from robocache.formats.rlds_index import INDEX_NAME
 
 
@@ -106,3 +108,34 @@ def test_every_bit_of_an_index_that_is_no_checked_value(tmp_path):
     with file.open("wb") as other:
         np.save(other, np.zeros(3))
     assert len(open(root, fps=30, index=True).episodes) == 3
+
+
+def test_an_index_is_of_the_files_before_the_walk(tmp_path, monkeypatch):
+    root = three(tmp_path)
+    path = make.only_shard(root)
+
+    class ChangedMeanwhile(rlds_files.TFRecordFile):
+        def scan(self):
+            found = super().scan()
+            path.write_bytes(b"".join(make.frame(make.example(make.episode(7, seed))) for seed in range(3)))
+            return found
+
+    monkeypatch.setattr(rlds_files, "TFRecordFile", ChangedMeanwhile)
+    open(root, fps=30, index=True)
+    monkeypatch.undo()
+    assert [e.length for e in open(root, fps=30, index=True).episodes] == [7, 7, 7]
+
+
+def test_threads_do_not_write_into_each_other_s_index(tmp_path):
+    root = three(tmp_path)
+
+    def open_often(_):
+        found = []
+        for _ in range(30):
+            found += open(root, fps=30, index=True).problems
+            (root / INDEX_NAME).unlink(missing_ok=True)
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [problem for found in pool.map(open_often, range(4)) for problem in found] == []
+    assert not list(root.glob(".*"))

@@ -16,7 +16,7 @@ from robocache.formats.rlds_files import read_json
 Encoding = Literal["none", "bytes", "zlib", "text", "image"]
 
 STEPS = "steps"
-# numpy has no bfloat16; its values are floats in the file.
+# numpy has no bfloat16; its values are floats in the file, unless they are encoded as bytes.
 _DTYPES = {"bfloat16": "float32", "string": "string", "str": "string", "object": "string"}
 UNKNOWN = "unknown"
 _LARGEST = 2**31 - 1
@@ -76,12 +76,15 @@ def read_features(path: Path) -> Features:
         if steps is None or "sequence" not in steps:
             raise Unsupported(f"open: {path} has no sequence 'steps', expected a dataset of episodes (RLDS)")
         inner = steps["sequence"]["feature"]
-        return Features(
+        features = Features(
             tuple(_leaves(STEPS, inner)),
             tuple(leaf for key, node in top.items() if key != STEPS for leaf in _leaves(key, node)),
         )
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        for leaf in (*features.steps, *features.metadata):
+            leaf.key.encode()  # JSON can write halves of characters, which no record holds
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"open: {path} is not as TFDS writes it: {type(error).__name__} {error}") from error
+    return features
 
 
 def _leaves(key: str, node: dict[str, Any]) -> Iterator[Leaf]:
@@ -120,7 +123,7 @@ def _tensor(key: str, name: str, tensor: dict[str, Any]) -> Leaf:
     encoding, shape = tensor.get("encoding", "none"), _shape(tensor)
     if encoding not in ("none", "bytes", "zlib"):
         raise ValueError(f"encoding of {key} is {encoding!r}")
-    if encoding != "none" and shape is None:
+    if encoding != "none" and (shape is None or tensor["dtype"] == "bfloat16"):
         return Leaf(key, name, UNKNOWN, None, "none")
     return Leaf(key, name, np.dtype(dtype).name, shape, encoding)
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from robocache._core import TFRecordFile
 from robocache.errors import DataError, Unsupported
-from robocache.formats.rlds_index import Index
+from robocache.formats.rlds_index import Index, identity
 from robocache.formats.rlds_shards import Shard, Split, find_splits
 from robocache.problems import ProblemLog
 
@@ -130,6 +130,7 @@ def locate(shards: Sequence[Shard], index: Index | None, log: ProblemLog) -> lis
     """The records of all shards: by the index where it is of these files, else by a walk over their headers."""
     offsets = None if index is None else index.load(shards)
     if offsets is None:
+        before = "" if index is None else identity(shards)
         offsets, damages = [], []
         for shard in shards:
             found, damage = TFRecordFile(os.fsencode(shard.path)).scan()
@@ -137,7 +138,7 @@ def locate(shards: Sequence[Shard], index: Index | None, log: ProblemLog) -> lis
             damages.append(damage)
         # The index of a damaged file would hide the damage.
         if index is not None and not any(damages):
-            index.save(shards, offsets, log)
+            index.save(before, offsets, log)
     else:
         damages = [""] * len(shards)
     return [

@@ -88,7 +88,7 @@ class Record:
             return np.array(self.texts(leaf), object)
         dtype = np.dtype(leaf.dtype)
         if leaf.encoding != "none":
-            return np.frombuffer(b"".join(self._raw(leaf, dtype.itemsize)), dtype)
+            return self._bools(leaf) if dtype.kind == "b" else self._decoded(leaf, dtype)
         self._expect(leaf, _LIST_OF[dtype.kind])
         return self._floats(leaf, dtype) if dtype.kind == "f" else self._integers(leaf, dtype)
 
@@ -105,6 +105,16 @@ class Record:
                 got = f"{len(raw)} bytes" if len(raw) < size else "more bytes"
                 raise ValueError(f"{self._where}: {leaf.key} has {got} in entry {entry}, expected {size}")
             yield raw
+
+    def _decoded(self, leaf: Leaf, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        return np.frombuffer(b"".join(self._raw(leaf, dtype.itemsize)), dtype)
+
+    def _bools(self, leaf: Leaf) -> npt.NDArray[Any]:
+        """Of a bool of another byte than 0 and 1, numpy would make what it likes, from operation to operation."""
+        values = self._decoded(leaf, np.dtype(np.uint8))
+        if (values > 1).any():
+            raise ValueError(f"{self._where}: {leaf.key} has the byte {values[values > 1][0]}, expected bool")
+        return values.view(np.bool_)
 
     def _floats(self, leaf: Leaf, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         floats = self._example.floats(leaf.key)
@@ -126,8 +136,9 @@ class Record:
         return values
 
     def _expect(self, leaf: Leaf, kind: str) -> None:
-        if self.kinds[leaf.key] not in (kind, "none"):
-            raise ValueError(f"{self._where}: {leaf.key} is a list of {self.kinds[leaf.key]}, expected {kind}")
+        got = self.kinds.get(leaf.key, "none")
+        if got not in (kind, "none"):
+            raise ValueError(f"{self._where}: {leaf.key} is a list of {got}, expected {kind}")
 
 
 def _unzip(packed: bytes, size: int) -> bytes:

@@ -1,8 +1,8 @@
 #include "io/tfrecord/example.hpp"
 
-#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -89,16 +89,17 @@ void for_each_float_run(const Source& file, const Feature& feature, F&& found) {
 
 std::vector<Feature> parse_example(const Source& file, std::span<const std::byte> data) {
   std::vector<Feature> features;
+  std::map<std::string_view, std::size_t> places;  // a search in `features` for each of a million keys takes hours
   for_each_chunk(file, data, [&](std::uint64_t field, std::span<const std::byte> map) {
     if (field != 1) return;
     for_each_chunk(file, map, [&](std::uint64_t entry_field, std::span<const std::byte> entry) {
       if (entry_field != 1) return;
       const Feature feature = parse_entry(file, entry);
-      const auto same = std::ranges::find(features, feature.key, &Feature::key);
-      if (same == features.end()) {
+      const auto [place, is_new] = places.try_emplace(feature.key, features.size());
+      if (is_new) {
         features.push_back(feature);
       } else {
-        *same = feature;
+        features[place->second] = feature;
       }
     });
   });

@@ -166,6 +166,14 @@ TEST(TFExample, TheLastOfAKeyCountsAndUnknownFieldsAreSkipped) {
   EXPECT_EQ(floats_of(source(file), features[0]), std::vector<float>{2.0f});
 }
 
+TEST(TFExample, ManyKeysTakeNoLongerThanTheyAreMany) {
+  std::string map;
+  for (std::uint64_t key = 0; key < 300'000; ++key)
+    map += test::chunk(1, test::chunk(1, test::fixed(key % 299'999, 4)));
+  const std::string file = test::chunk(1, map);
+  EXPECT_EQ(parse_example(source(file), source(file).bytes).size(), 299'999u);
+}
+
 TEST(TFExample, DamageNamesTheByte) {
   const auto parsed = [](const std::string& file) {
     return damage([&] {
