@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,21 @@ def test_chunks_that_were_never_written(tmp_path, written):
         file.create_dataset("data/demo_0/obs/x", (3, 2), "f8", chunks=(1, 2))[:written] = 5
     with pytest.raises(DataError, match=rf"demo_0/obs/x: has {written} chunks in the file, expected 3"):
         _ = open(path).episodes[0]["obs/x"].values
+
+
+def test_a_mask_of_more_names_than_fit_anywhere(tmp_path):
+    path = write(tmp_path / "d.hdf5", {0: demo(3)})
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("mask/train", (10**12,), "S8", chunks=(1000,))
+    assert only_problem(open(path)) == ("mask/train: cannot be read: has 0 chunks in the file, expected 1000000000")
+
+
+def test_threads_read_one_file(tmp_path):
+    demos = {i: demo(50, i) for i in range(8)}
+    data = open(write(tmp_path / "d.hdf5", demos))
+
+    def read(i):
+        np.testing.assert_array_equal(data.episodes[i % 8]["actions"].values, demos[i % 8]["actions"])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, range(200)))

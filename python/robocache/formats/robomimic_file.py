@@ -224,6 +224,8 @@ def read_masks(h5py: ModuleType, file: Any, log: ProblemLog) -> dict[str, list[s
             return masks
         for name, node in _datasets(h5py, group, lambda what: log.add("mask", f"{what}, and is left out")):
             try:
+                if reason := unwritten(node):
+                    raise ValueError(reason)
                 texts = np.ravel(node[()]).tolist()
                 masks[name] = [text.decode() if isinstance(text, bytes) else str(text) for text in texts]
             except DAMAGE as error:
