@@ -286,6 +286,7 @@ class Dataset:
         fps: float | None = None,
         splits: Mapping[str, Sequence[int]] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        find_strays: Callable[[], None] | None = None,
     ) -> None:
         self.format = format
         self.path = path
@@ -296,6 +297,12 @@ class Dataset:
         self.splits = {name: list(rows) for name, rows in (splits or {}).items()}
         self.metadata = dict(metadata or {})
         self._log = log
+        self._find_strays = find_strays
+
+    def look_for_strays(self) -> None:
+        """Adds to `problems` the files that belong to no episode, where looking for them takes too long for `open`."""
+        if self._find_strays is not None:
+            self._find_strays()
 
     @property
     def problems(self) -> list[Problem]:

@@ -338,3 +338,13 @@ def test_a_time_that_does_not_fit(tmp_path):
     data = open(write(tmp_path / "d", (0, 20)), fps=1e-9)
     with pytest.raises(DataError, match=r"episode 0: .*tick 20 of 1e-09 Hz does not fit"):
         data.episodes[0].load()
+
+
+def test_frames_that_are_in_no_episode(tmp_path):
+    root = write(tmp_path / "d", (0, 9), (20, 22))
+    np.save(root / "ep_start_end_ids.npy", np.array([(20, 21), (2, 7), (4, 5)]))
+    (root / "notes_7.npz").write_bytes(b"")
+    data = open(root)
+    assert problems(data) == []
+    data.look_for_strays()
+    assert only_problem(data) == "d: frames that are in no episode: 5, first episode_0000000.npz"

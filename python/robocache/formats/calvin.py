@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,7 @@ def read(path: Path, on_bad_episode: OnBadEpisode, *, fps: float | None = None) 
         on_bad_episode=on_bad_episode,
         fps=clock.hz,
         splits=splits,
+        find_strays=lambda: _find_strays(spans, log),
     )
 
 
@@ -130,18 +133,41 @@ def _find_spans(folder: Path, log: ProblemLog) -> list[_Span]:
 def _name_frames(folder: Path, wanted: Sequence[int]) -> _Frames:
     """By the first name under which all of `wanted` are there, else by any: a listing of millions takes its time."""
     seen: dict[_Frames, None] = {}
-    with os.scandir(folder) as files:
-        for file in files:
-            match = None if file.name.startswith(".") else _FRAME.match(file.name)
-            frames = match and _Frames(folder, match["prefix"], len(match["digits"]))
-            if frames is None or frames in seen:
-                continue
-            if all(frames.path(frame).is_file() for frame in wanted):
-                return frames
-            seen[frames] = None
+    for frames, _ in _list_frames(folder):
+        if frames in seen:
+            continue
+        if all(frames.path(frame).is_file() for frame in wanted):
+            return frames
+        seen[frames] = None
     if not seen:
         raise DataError(f"open: {folder} has {_RANGES} but no frame, such as episode_0000000.npz")
     return next(iter(seen))
+
+
+def _list_frames(folder: Path) -> Iterator[tuple[_Frames, int]]:
+    """The files that are named like frames, as that name has it."""
+    with os.scandir(folder) as files:
+        for file in files:
+            match = None if file.name.startswith(".") else _FRAME.match(file.name)
+            if match:
+                yield _Frames(folder, match["prefix"], len(match["digits"])), int(match["digits"])
+
+
+def _find_strays(spans: Sequence[_Span], log: ProblemLog) -> None:
+    """Reports the frames that are in no episode."""
+    of_frames: dict[_Frames, list[tuple[int, int]]] = {}
+    for span in spans:
+        of_frames.setdefault(span.frames, []).append((span.first, span.last))
+    for frames, ranges in of_frames.items():
+        ranges.sort()
+        firsts = [first for first, _ in ranges]
+        # Where ranges overlap, a frame may lie in another one than in the last that begins before it.
+        ends = [-1, *accumulate((last for _, last in ranges), max)]
+        found = (number for named, number in _list_frames(frames.folder) if named == frames)
+        strays = [number for number in found if number > ends[bisect_right(firsts, number)]]
+        if strays:
+            first = frames.path(min(strays)).name
+            log.add(frames.folder.name, f"frames that are in no episode: {len(strays)}, first {first}")
 
 
 def _read_frame(path: Path, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
