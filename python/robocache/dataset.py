@@ -44,6 +44,8 @@ class StreamInfo:
         Where the stamps come from, in words.
     interp : str or None
         Interpolation that the dataset itself asks for.
+    part_of : str or None
+        The stream of which this one shows some columns, or all, under another name.
     """
 
     name: str
@@ -55,6 +57,7 @@ class StreamInfo:
     units: tuple[str | None, ...] | None = None
     clock: str | None = None
     interp: str | None = None
+    part_of: str | None = None
 
 
 class SampleStream:

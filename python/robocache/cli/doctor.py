@@ -41,6 +41,8 @@ class Doctor:
         """Looks at all streams of an episode."""
         for name in episode.names:
             stream = episode[name]
+            if stream.info.part_of is not None:
+                continue
             if stream.info.kind in _MEASURED and len(stream):
                 self._add_values(episode.index, stream)
             elif stream.info.dtype == "image":
