@@ -95,7 +95,8 @@ def test_sizes_of_images():
     assert image_size(png(3, 500)) == (3, 500, 3)
     assert image_size(png(3, 5, colour=6)) == (3, 5, 4)
     assert image_size(jpeg(3, 500)) == (3, 500, 3)
-    assert image_size(jpeg(480, 640, 1, marker=0xC2) + bytes(5)) == (480, 640, 1)
+    assert image_size(jpeg(480, 640, 1, marker=0xC2) + bytes(5) + b"trailer") == (480, 640, 1)
+    assert image_size(png(1, 1) + b"trailer") == (1, 1, 3)
 
 
 @pytest.mark.parametrize("whole", [png(3, 5), jpeg(3, 5)], ids=["png", "jpeg"])
@@ -143,6 +144,7 @@ def test_bridge(capsys):
     assert main(["inspect", str(real("rlds_bridge_octo/bridge_dataset/1.0.0")), "--fps", "5", "--json"]) == 0
     assert [f"{p['where']}: {p['what']}" for p in json.loads(capsys.readouterr().out)["problems"]] == [
         "dataset_info.json: split val: 1 of 1 files are missing, with 25 episodes",
+        "data: steps/is_last is not true in the last row alone: 25 episodes, 0-24 (first: row 9, 1 in all)",
         "data: discount never changes",
         "data: reward never changes",
     ]

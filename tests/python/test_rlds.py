@@ -42,7 +42,11 @@ def test_bridge_reads_what_is_there_and_reports_what_is_not():
         "discount": scalar,
         "reward": scalar,
     }
-    assert problems(data) == ["dataset_info.json: split val: 1 of 1 files are missing, with 25 episodes"]
+    assert problems(data) == [
+        "dataset_info.json: split val: 1 of 1 files are missing, with 25 episodes",
+        # Each was cut to ten steps.
+        "data: steps/is_last is not true in the last row alone: 25 episodes, 0-24 (first: row 9, 1 in all)",
+    ]
 
 
 def test_bridge_values():
@@ -335,3 +339,18 @@ def test_an_episode_of_no_steps_whose_lists_are_not_written(tmp_path):
         "language_instruction": (0, 1),
     }
     assert episode["observation/camera"].encoded == []
+
+
+def test_flags_that_are_not_of_their_rows(tmp_path):
+    steps = make.STEPS | {"is_last": make.tensor("bool")}
+    source = [make.episode(3, seed) for seed in range(3)]
+    for columns in source:
+        columns["steps/is_last"] = np.array([False, False, True])
+    source[1]["steps/is_last"] = np.array([False, True, True])
+    source[2]["steps/is_first"] = np.array([False, False, False])
+    source.append(make.episode(1) | {"steps/is_last": np.array([True])})
+    data = read_all(open(make.write(tmp_path / "d", {"train": [source]}, steps=steps), fps=30))
+    assert sorted(problems(data)) == [
+        "data: steps/is_first is not true in the first row alone: episode 2 (row 0, 1 in all)",
+        "data: steps/is_last is not true in the last row alone: episode 1 (row 1, 1 in all)",
+    ]

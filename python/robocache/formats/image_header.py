@@ -29,7 +29,7 @@ def image_size(data: bytes) -> tuple[int, int, int]:
 
 
 def _png_size(data: bytes) -> tuple[int, int, int]:
-    if not data.endswith(_PNG_END) or len(data) < len(_PNG) + 25 + len(_PNG_END):
+    if data.find(_PNG_END, len(_PNG) + 25) < 0:
         raise ValueError("is a PNG that is cut off")
     width, height, _, colour = struct.unpack_from(">IIBB", data, len(_PNG) + 8)
     return height, width, _PNG_CHANNELS.get(colour, 0)
@@ -40,8 +40,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int]:
     while at + 9 < len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker in _JPEG_FRAMES:
-            # Cameras pad what they write to whole blocks.
-            if not data.rstrip(b"\0").endswith(_JPEG_END):
+            # Within the image FF is never followed by D9. What cameras put behind its end is not ours.
+            if data.find(_JPEG_END, at) < 0:
                 break
             height, width, channels = struct.unpack_from(">HHB", data, at + 5)
             return height, width, channels

@@ -1,7 +1,7 @@
 """Named parts of the streams of a LeRobot dataset, as GR00T lists them in meta/modality.json.
 
 A part is a stream of its own: `state.left_arm` are columns of `observation.state`, `video.ego_view` is another name of
-`observation.images.ego_view`. Keys that newer versions of that file add (`rotation_type`, `absolute`, ...) are not used.
+`observation.images.ego_view`. Keys that newer versions of the file add (`rotation_type`, `absolute`) are not used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Part:
     stop: int
 
     def of(self, stream: SampleStream) -> SampleStream:
-        """This part of the samples of `whole`: a view of them."""
+        """A view of the columns in the samples of `whole`."""
         values = None if stream.info.kind == "video" else stream.values[:, self.start : self.stop]
         return SampleStream(self.info, values, stream.stamps_ns)
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from robocache._core import TFRecordFile
 from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
-from robocache.formats.checks import value_faults
+from robocache.formats.checks import Fault, value_faults
 from robocache.formats.columns import names_a_quaternion
 from robocache.formats.rlds_features import STEPS, UNKNOWN, Features, Leaf, read_features
 from robocache.formats.rlds_files import INFO, Located, find_shards, locate, read_info
@@ -187,11 +187,21 @@ class _EpisodeReader:
                 array = record.steps(leaf, length).reshape(length, *info.shape)
             except (DataError, ValueError) as error:
                 raise DataError(f"episode {index}: {error}") from error
-            for fault in value_faults(info, array):
+            for fault in (*value_faults(info, array), *_flag_faults(leaf, array)):
                 self._log.add_episode("data", fault.what, index, f"row {fault.rows[0]}, {len(fault.rows)} in all")
             return array
 
         return SampleStream(info, values, stamps)
+
+
+def _flag_faults(leaf: Leaf, values: npt.NDArray[Any]) -> list[Fault]:
+    """Rows whose is_first or is_last is not as their place in the episode has it."""
+    end = {f"{STEPS}/is_first": "first", f"{STEPS}/is_last": "last"}.get(leaf.key)
+    if end is None or len(values) == 0:
+        return []
+    flags: npt.NDArray[np.bool_] = values.reshape(len(values), -1).max(axis=1) != 0
+    flags[0 if end == "first" else -1] ^= True
+    return [Fault(f"{leaf.key} is not true in the {end} row alone", np.flatnonzero(flags))] if flags.any() else []
 
 
 def _describe(leaf: Leaf, clock: StepClock) -> StreamInfo:
