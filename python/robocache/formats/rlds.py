@@ -197,9 +197,9 @@ class _EpisodeReader:
 def _flag_faults(leaf: Leaf, values: npt.NDArray[Any]) -> list[Fault]:
     """Rows whose is_first or is_last is not as their place in the episode has it."""
     end = {f"{STEPS}/is_first": "first", f"{STEPS}/is_last": "last"}.get(leaf.key)
-    if end is None or len(values) == 0:
+    if end is None or values.dtype != np.bool_ or len(values) == 0:
         return []
-    flags: npt.NDArray[np.bool_] = values.reshape(len(values), -1).max(axis=1) != 0
+    flags = np.asarray(values.reshape(len(values), -1).any(axis=1))
     flags[0 if end == "first" else -1] ^= True
     return [Fault(f"{leaf.key} is not true in the {end} row alone", np.flatnonzero(flags))] if flags.any() else []
 
