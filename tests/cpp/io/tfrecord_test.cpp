@@ -168,8 +168,7 @@ TEST(TFExample, TheLastOfAKeyCountsAndUnknownFieldsAreSkipped) {
 
 TEST(TFExample, ManyKeysTakeNoLongerThanTheyAreMany) {
   std::string map;
-  for (std::uint64_t key = 0; key < 100'000; ++key)
-    map += test::chunk(1, test::chunk(1, test::fixed(key % 99'999, 4)));
+  for (std::uint64_t key = 0; key < 100'000; ++key) map += test::chunk(1, test::chunk(1, test::fixed(key % 99'999, 4)));
   const std::string file = test::chunk(1, map);
   EXPECT_EQ(parse_example(source(file), source(file).bytes).size(), 99'999u);
 }
