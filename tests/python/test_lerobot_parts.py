@@ -6,6 +6,7 @@ import json
 
 import make_lerobot as make
 import numpy as np
+import pyarrow as pa
 import pytest
 from real_data import only_problem, problems, read_all, real
 from robocache.cli import main
@@ -13,9 +14,9 @@ from robocache.dataset import open
 from robocache.errors import DataError, Unsupported
 
 
-def dataset(tmp_path, modality, **changes):
+def dataset(tmp_path, modality):
     """Two episodes with a state of 3 and an action of 2 columns."""
-    root = make.write_v21(tmp_path / "d", make.episodes(4, 5), **changes)
+    root = make.write_v21(tmp_path / "d", make.episodes(4, 5))
     text = modality if isinstance(modality, str) else json.dumps(modality)
     (root / "meta/modality.json").write_text(text)
     return root
@@ -87,6 +88,17 @@ def test_parts_that_cannot_be(tmp_path, modality, text):
     assert {str(problem.where) for problem in data.problems} == {"meta/modality.json"}
     assert text in problems(data)[0]
     assert list(data.streams) == ["observation.state", "action", "task_index"]
+
+
+def test_text_has_no_columns(tmp_path):
+    source = make.episodes(4)
+    source[0]["note"] = pa.array(["a", "b", "c", "d"])
+    root = make.write_v21(tmp_path / "d", source)
+    modality = {"state": {"note": {"original_key": "note"}}, "annotation": {"human": {"original_key": "note"}}}
+    (root / "meta/modality.json").write_text(json.dumps(modality))
+    data = open(root)
+    assert only_problem(data) == "meta/modality.json: state.note is of note, which is text, and is left out"
+    assert data.episodes[0]["annotation.human"].values[:, 0].tolist() == ["a", "b", "c", "d"]
 
 
 def test_a_column_keeps_its_name(tmp_path):

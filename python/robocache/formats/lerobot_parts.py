@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robocache.dataset import Kind, SampleStream, StreamInfo
+from robocache.dataset import NUMERIC_KINDS, Kind, SampleStream, StreamInfo
 from robocache.formats.columns import is_quaternion
 from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
 from robocache.problems import ProblemLog
@@ -55,6 +55,8 @@ def read_parts(root: Path, streams: Mapping[str, StreamInfo], log: ProblemLog) -
             log.add(_WHERE, f"{name} is of {whole!r:.80}, which is no stream, and is left out")
         elif section not in ("state", "action"):
             parts[name] = _whole_of(name, streams[whole])
+        elif streams[whole].kind not in NUMERIC_KINDS:
+            log.add(_WHERE, f"{name} is of {whole}, which is {streams[whole].kind}, and is left out")
         elif part := _columns_of(name, streams[whole], told, log):
             parts[name] = part
     return parts
