@@ -305,8 +305,12 @@ def numpy_name(name: bytes) -> bytes:
 
 HOSTILE = {
     "a memo beyond all memory": b"\x80\x02]r\xff\xff\xff\x7f.",
-    "a key that is nested without end": b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s.",
-    "arrays in arrays": b"\x80\x02" + (numpy_name(b"_reconstruct") + b")R") * 300_000 + b".",
+    "a key that is nested without end": b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",
+    "arrays in arrays": b"\x80\x02cnumpy\ndtype\nX\x01\0\0\0O\x85Rq\x01"
+    + (numpy_name(b"_reconstruct") + b")R(K\x01K\x01\x85h\x01\x89]") * 100_000
+    + b"N"
+    + b"atb" * 100_000
+    + b".",
     "a set": pickle.dumps({1}, protocol=4),
     "a mark that is not there": b"\x80\x02]e.",
     "an item of what is no dict": b"\x80\x02]K\x01K\x01s.",
