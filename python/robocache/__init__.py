@@ -25,7 +25,7 @@ from robocache._core import (
     voxelize_plan_memory,
     voxelize_sparse,
 )
-from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
+from robocache.dataset import Dataset, Episode, StreamInfo, open
 from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
 from robocache.grid import grid
 from robocache.installation import check_installation, is_cuda_available, self_test
@@ -33,6 +33,7 @@ from robocache.loader import Loader
 from robocache.normalize import Normalizer
 from robocache.points import PointCloud, read_points
 from robocache.predecessor import fuse_multimodal, resample_trajectories, voxelize_occupancy, voxelize_pointcloud
+from robocache.problems import Problem
 from robocache.sampler import Sampler
 from robocache.store import Store, StoreBuilder
 from robocache.windows import Window, future, last, offsets, past

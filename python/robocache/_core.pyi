@@ -3,7 +3,11 @@ RoboCache's C++ core. Use the names that the package `robocache` exports.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import numpy
+import numpy.typing
+from numpy.typing import NDArray
 
 
 class Memory:
@@ -616,6 +620,47 @@ class StoreBuilder:
         """arrays: (values, stamps_ns) of each stream"""
 
     def finish(self) -> Store: ...
+class TFRecordExample:
+    """
+    A tf.train.Example in a TFRecord file: lists of values by key; of a key that is not in it, an empty one.
+    """
+
+    def kinds(self) -> dict[str, str]:
+        """
+        The kind of each key's list: "bytes", "floats", "ints", or "none" where nothing is written.
+        """
+
+    def count(self, key: str) -> int:
+        """How many values the list of `key` has."""
+
+    def floats(self, key: str) -> Annotated[NDArray[numpy.float32], dict(shape=(None,))]:
+        """The list of `key` as float32 [count]."""
+
+    def ints(self, key: str) -> Annotated[NDArray[numpy.int64], dict(shape=(None,))]:
+        """The list of `key` as int64 [count]."""
+
+    def byte_strings(self, key: str) -> list[bytes]:
+        """The list of `key`, each value copied."""
+
+class TFRecordFile:
+    """A TFRecord file, mapped into memory."""
+
+    def __init__(self, path: bytes) -> None: ...
+
+    def scan(self) -> tuple[numpy.typing.NDArray[numpy.int64], str]:
+        """
+        The offset of each record, up to the first damage, and what that is; empty when there is none. Reads headers alone.
+        """
+
+    def check(self, offset: int) -> None:
+        """
+        Raises DataError when the checksum of the record at `offset` is not the stored one.
+        """
+
+    def example(self, offset: int) -> TFRecordExample:
+        """
+        The record at `offset` as an Example. Its data is not checked: see `check`.
+        """
 
 class VoxelizeResult:
     """

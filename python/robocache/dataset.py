@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robocache.errors import DataError, InvalidArgument, Unsupported
+from robocache.problems import Problem, ProblemLog
 
 if TYPE_CHECKING:
     from robocache.samples import Samples
@@ -26,17 +27,6 @@ NUMERIC_KINDS: frozenset[str] = frozenset({"float", "integer", "bool", "quaterni
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something that is wrong with the files, or that had to be assumed."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
-@dataclass(frozen=True)
 class StreamInfo:
     """What one stream holds.
 
@@ -44,7 +34,7 @@ class StreamInfo:
     ----------
     name : str
     shape : tuple of int
-        Shape of one sample; a low-dimensional stream has at least one axis.
+        Shape of one sample; a low-dimensional stream has at least one axis. -1 where encoded images differ in size.
     dtype : str
         numpy dtype name, or "string", "image" (encoded in the table), "video".
     rate_hz : float or None
@@ -57,6 +47,8 @@ class StreamInfo:
         Where the stamps come from, in words.
     interp : str or None
         Interpolation that the dataset itself asks for.
+    part_of : str or None
+        The stream of which this one shows some columns, or all, under another name.
     """
 
     name: str
@@ -68,17 +60,28 @@ class StreamInfo:
     units: tuple[str | None, ...] | None = None
     clock: str | None = None
     interp: str | None = None
+    part_of: str | None = None
 
 
 class SampleStream:
-    """The samples of one stream in one episode: `values` [S, ...shape] and `stamps_ns` int64 [S]."""
+    """The samples of one stream in one episode: `values` [S, ...shape] and `stamps_ns` int64 [S].
 
-    __slots__ = ("_values", "info", "stamps_ns")
+    Values that the reader defers, those of images always, are read when they are first asked for.
+    """
 
-    def __init__(self, info: StreamInfo, values: Values | None, stamps_ns: Stamps) -> None:
+    __slots__ = ("_encoded", "_values", "info", "stamps_ns")
+
+    def __init__(
+        self,
+        info: StreamInfo,
+        values: Values | Callable[[], Values] | None,
+        stamps_ns: Stamps,
+        encoded: Callable[[], list[bytes]] | None = None,
+    ) -> None:
         self.info = info
         self._values = values
         self.stamps_ns = stamps_ns
+        self._encoded = encoded
 
     @property
     def values(self) -> Values:
@@ -87,14 +90,31 @@ class SampleStream:
         Raises
         ------
         Unsupported
-            The stream holds images or video.
+            The stream holds encoded images or video.
+        DataError
+            The file is damaged where these values are.
         """
         if self._values is None:
             raise Unsupported(
                 f"values: stream {self.info.name} is {self.info.dtype}, expected numbers or text; "
                 "images and video are listed but not decoded yet"
             )
+        if callable(self._values):
+            self._values = self._values()
         return self._values
+
+    @property
+    def encoded(self) -> list[bytes]:
+        """Images as the file holds them, JPEG or PNG, sample by sample; read anew by each call.
+
+        Raises
+        ------
+        Unsupported
+            The stream holds no encoded images, or its reader does not hand them out.
+        """
+        if self._encoded is None:
+            raise Unsupported(f"encoded: stream {self.info.name} is {self.info.dtype}, expected images in records")
+        return self._encoded()
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -104,7 +124,7 @@ class SampleStream:
 
 
 class Episode:
-    """One episode. Its samples are read when the first stream is asked for, and kept as long as the episode is.
+    """One episode. Its samples are read when a stream is asked for, and kept as long as the episode is.
 
     Attributes
     ----------
@@ -124,6 +144,7 @@ class Episode:
         tasks: Sequence[str],
         names: Sequence[str],
         read: Callable[[], Mapping[str, SampleStream]],
+        metadata: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.index = index
         self.length = length
@@ -131,23 +152,36 @@ class Episode:
         self.names = tuple(names)
         self._read = read
         self._streams: Mapping[str, SampleStream] | None = None
+        self._metadata = metadata
 
     def load(self) -> Mapping[str, SampleStream]:
-        """Reads the episode now and returns its streams by name.
+        """Reads the episode now, images excepted, and returns its streams by name.
 
         Raises
         ------
         DataError
             The file is damaged; the text names the file and the episode.
         """
+        streams = self._opened()
+        for stream in streams.values():
+            if stream.info.kind != "video":
+                _ = stream.values
+        return streams
+
+    def _opened(self) -> Mapping[str, SampleStream]:
         if self._streams is None:
             self._streams = self._read()
         return self._streams
 
     @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the dataset says of this episode as a whole, by its own keys; empty where it says nothing."""
+        return self._metadata()
+
+    @property
     def duration_s(self) -> float:
         """Seconds from the first stamp to the last one, over all streams."""
-        stamps = [s.stamps_ns for s in self.load().values() if len(s)]
+        stamps = [s.stamps_ns for s in self._opened().values() if len(s)]
         if not stamps:
             return 0.0
         return (max(int(s.max()) for s in stamps) - min(int(s.min()) for s in stamps)) * 1e-9
@@ -155,7 +189,7 @@ class Episode:
     def __getitem__(self, name: str) -> SampleStream:
         if name not in self.names:
             raise KeyError(f"episode {self.index} has no stream {name!r}; it has {', '.join(self.names) or 'none'}")
-        return self.load()[name]
+        return self._opened()[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.names
@@ -165,59 +199,6 @@ class Episode:
 
     def __repr__(self) -> str:
         return f"Episode(index={self.index}, length={self.length}, streams={list(self.names)})"
-
-
-@dataclass
-class _Group:
-    """The episodes that share one fault."""
-
-    episodes: set[int] = field(default_factory=set)
-    first_detail: str = ""
-
-
-class ProblemLog:
-    """Collects problems from any thread; the same fault in many episodes becomes one problem."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._groups: dict[Problem, _Group] = {}
-
-    def add(self, where: str, what: str) -> None:
-        """Adds a problem that concerns no episode in particular; the same one again is not counted."""
-        with self._lock:
-            self._groups.setdefault(Problem(where, what), _Group())
-
-    def add_episode(self, where: str, what: str, episode: int, detail: str = "") -> None:
-        """Adds `episode` to the ones with this fault; `detail` of the first one is kept."""
-        with self._lock:
-            group = self._groups.setdefault(Problem(where, what), _Group(first_detail=detail))
-            group.episodes.add(episode)
-
-    def problems(self) -> list[Problem]:
-        """The problems so far, in the order of their first appearance."""
-        with self._lock:
-            return [_summarise(problem, group) for problem, group in self._groups.items()]
-
-
-def _summarise(problem: Problem, group: _Group) -> Problem:
-    if not group.episodes:
-        return problem
-    count = len(group.episodes)
-    text = f"{problem.what}: {'episode' if count == 1 else f'{count} episodes,'} {index_ranges(group.episodes)}"
-    if group.first_detail:
-        text += f" ({group.first_detail})" if count == 1 else f" (first: {group.first_detail})"
-    return Problem(problem.where, text)
-
-
-def index_ranges(indices: set[int]) -> str:
-    """Sorted ranges of integers as text: {0, 1, 2, 7} is "0-2, 7"."""
-    runs: list[list[int]] = []
-    for i in sorted(indices):
-        if runs and i == runs[-1][1] + 1:
-            runs[-1][1] = i
-        else:
-            runs.append([i, i])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 class Episodes(Sequence[Episode]):
@@ -295,7 +276,11 @@ class Dataset:
     tasks : dict of int to str
         Task text by task_index.
     fps : float or None
-        The one rate of the dataset; None where streams have clocks of their own.
+        The one rate of the dataset; None where streams have clocks of their own, and where nobody knows it.
+    splits : dict of str to list of int
+        Named subsets, as positions in `episodes`; empty where the dataset has none.
+    metadata : dict
+        What else the dataset says of itself; of robomimic datasets the attributes, with `env_args` parsed.
     """
 
     def __init__(
@@ -310,6 +295,9 @@ class Dataset:
         on_bad_episode: OnBadEpisode,
         tasks: Mapping[int, str] | None = None,
         fps: float | None = None,
+        splits: Mapping[str, Sequence[int]] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        find_strays: Callable[[], None] | None = None,
     ) -> None:
         self.format = format
         self.path = path
@@ -317,7 +305,15 @@ class Dataset:
         self.episodes = Episodes(range(episode_count), make_episode, on_bad_episode, log, set())
         self.tasks = dict(tasks or {})
         self.fps = fps
+        self.splits = {name: list(rows) for name, rows in (splits or {}).items()}
+        self.metadata = dict(metadata or {})
         self._log = log
+        self._find_strays = find_strays
+
+    def look_for_strays(self) -> None:
+        """Adds to `problems` the files that belong to no episode, where looking for them takes too long for `open`."""
+        if self._find_strays is not None:
+            self._find_strays()
 
     @property
     def problems(self) -> list[Problem]:
@@ -373,18 +369,32 @@ class Dataset:
         )
 
 
-def open(path: str | Path, format: str | None = None, *, on_bad_episode: OnBadEpisode = "raise") -> Dataset:
+def open(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    on_bad_episode: OnBadEpisode = "raise",
+    fps: float | None = None,
+    index: bool | str | os.PathLike[str] = False,
+) -> Dataset:
     """Opens a dataset on disk. Reads metadata and file footers; samples are read episode by episode.
 
     Parameters
     ----------
     path : str or Path
-        A LeRobot v2.0, v2.1 or v3.0 folder (the one that holds `meta/`), a folder of CSV files, or one CSV file.
-    format : {"lerobot", "csv"}, optional
+        A LeRobot v2.0, v2.1 or v3.0 folder (the one that holds `meta/`), an RLDS folder (the one that holds
+        `features.json`), a robomimic HDF5 file, a CALVIN folder, a folder of CSV files, or one CSV file.
+    format : {"lerobot", "rlds", "robomimic", "calvin", "csv"}, optional
         Skips the detection.
     on_bad_episode : {"raise", "skip"}
         What damage that is met while reading does: raise `DataError`, or leave the episode out of the iteration
         (of CSV: the file out of the dataset) and report it in `problems`.
+    fps : float, optional
+        The rate in Hz of data that counts steps and has no time: RLDS, robomimic, CALVIN. Outweighs what the files
+        say.
+    index : bool or path
+        RLDS: keeps the places of the records in a file, so that the next `open` need not look for them: True beside
+        the data, else in this folder. A file of other data, or of the data before a change, is made anew.
 
     Returns
     -------
@@ -398,10 +408,12 @@ def open(path: str | Path, format: str | None = None, *, on_bad_episode: OnBadEp
     DataError
         Nothing there that can be read, or damaged metadata.
     InvalidArgument
-        Unknown `format` or `on_bad_episode`.
+        Unknown `format` or `on_bad_episode`; an option that this format does not have; an `fps` that is no rate.
     """
     from robocache.formats import open_format
 
     if on_bad_episode not in ("raise", "skip"):
         raise InvalidArgument(f"open: on_bad_episode is {on_bad_episode!r}, expected 'raise' or 'skip'")
-    return open_format(Path(path), format, on_bad_episode)
+    asked: dict[str, Any] = {"fps": fps, "index": None if index is False else index}
+    options = {name: value for name, value in asked.items() if value is not None}
+    return open_format(Path(path), format, on_bad_episode, options)

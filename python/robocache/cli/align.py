@@ -40,7 +40,7 @@ class Options:
 def run(arguments: argparse.Namespace) -> None:
     """Aligns all episodes and says on stderr what was left out."""
     options = _options(arguments)
-    data = robocache.open(arguments.path, on_bad_episode=arguments.on_bad_episode)
+    data = robocache.open(arguments.path, on_bad_episode=arguments.on_bad_episode, fps=arguments.fps)
     only = None if arguments.streams is None else [name.strip() for name in arguments.streams.split(",")]
     plans = plan_streams(data, only, _interps(arguments.interp))
     if len(data.episodes) == 0:
@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
             episodes += 1
         if rows == 0:
             raise DataError(_why_no_row(data, episodes, options))
-    left_out = [name for name, info in data.streams.items() if only is None and info.kind not in NUMERIC_KINDS]
+    whole = {name: info for name, info in data.streams.items() if info.part_of is None}
+    left_out = [name for name, info in whole.items() if only is None and info.kind not in NUMERIC_KINDS]
     _summarise(data, arguments, [count(rows, "row"), count(episodes, "episode"), count(len(plans), "stream")], left_out)
 
 
