@@ -25,7 +25,8 @@ from robocache._core import (
     voxelize_plan_memory,
     voxelize_sparse,
 )
-from robocache.dataset import Dataset, Episode, StreamInfo, open
+from robocache.dataset import Dataset, open
+from robocache.episode import Episode, StreamInfo
 from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
 from robocache.grid import grid
 from robocache.installation import check_installation, is_cuda_available, self_test

@@ -10,7 +10,8 @@ from typing import Any, Literal, NoReturn, SupportsIndex
 import numpy as np
 
 from robocache import _core
-from robocache.dataset import Dataset, OnBadEpisode
+from robocache.dataset import Dataset
+from robocache.episode import OnBadEpisode
 from robocache.errors import InvalidArgument
 from robocache.normalize import Normalizer, normalizer
 from robocache.sampler import Sampler
@@ -50,8 +51,8 @@ class Loader:
         are normalized. Not said: the stream's own; float32 for integers that are normalized.
     prefetch : int
         Batches that are made ahead, each by a thread of its own. 0: made when asked for.
-    episodes : iterable of int, optional
-        The `episode_index` of those to use; not said: all.
+    episodes : iterable of int, or str, optional
+        The `episode_index` of those to use, or the name of one of `data.splits`; not said: all.
     on_bad_episode : {"raise", "skip"}, optional
         Not said: what `rc.open` was told.
     anchor : str, optional
@@ -84,7 +85,7 @@ class Loader:
         normalize: str | Mapping[str, Any] | None = None,
         dtype: Any = None,
         prefetch: int = 2,
-        episodes: Iterable[SupportsIndex] | None = None,
+        episodes: Iterable[SupportsIndex] | str | None = None,
         on_bad_episode: OnBadEpisode | None = None,
         rank: SupportsIndex | None = None,
         world_size: SupportsIndex | None = None,
@@ -197,7 +198,7 @@ def _loaded(
     data: Dataset | Store,
     window: Mapping[str, Window],
     anchor: str | None,
-    episodes: Iterable[SupportsIndex] | None,
+    episodes: Iterable[SupportsIndex] | str | None,
     on_bad_episode: OnBadEpisode | None,
 ) -> Store:
     names = [*window, *([anchor] if anchor is not None and anchor not in window else [])]

@@ -8,7 +8,8 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from robocache.dataset import Dataset, OnBadEpisode
+from robocache.dataset import Dataset
+from robocache.episode import OnBadEpisode
 from robocache.errors import InvalidArgument
 from robocache.loader import Framework, build_windows, prototype
 from robocache.store import Store
@@ -19,8 +20,8 @@ class Samples(Sequence[dict[str, Any]]):
     """What `Dataset.samples` returns: a map-style dataset, for torch's DataLoader too. Safe to fork, not to pickle.
 
     ``samples[i]`` is a dict of all streams of numbers: [...shape], a scalar where the shape is [1]; for keys of
-    `delta_timestamps` [K, ...shape] with ``key + "_is_pad"`` bool [K]; beside them `index`, `episode_index`, `frame_index`,
-    `timestamp` (float32 s), and `task` where the dataset has texts.
+    `delta_timestamps` [K, ...shape] with ``key + "_is_pad"`` bool [K]; beside them `index`, `episode_index`,
+    `frame_index`, `timestamp` (float32 s), and `task` where the dataset has texts.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Samples(Sequence[dict[str, Any]]):
         data: Dataset,
         delta_timestamps: Mapping[str, Sequence[float]] | None,
         *,
-        episodes: Iterable[SupportsIndex] | None,
+        episodes: Iterable[SupportsIndex] | str | None,
         on_bad_episode: OnBadEpisode | None,
         anchor: str | None,
         framework: Framework | None,

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robocache import _core
-from robocache.dataset import NUMERIC_KINDS, Dataset, Episode, Kind, OnBadEpisode, SampleStream, Stamps, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import NUMERIC_KINDS, Episode, Kind, OnBadEpisode, SampleStream, Stamps, StreamInfo
 from robocache.errors import DataError, InvalidArgument, Unsupported
 
 Progress = Callable[[int, int], object]
@@ -41,7 +42,7 @@ class Store:
     def load(
         data: Dataset,
         streams: Sequence[str] | None = None,
-        episodes: Iterable[SupportsIndex] | None = None,
+        episodes: Iterable[SupportsIndex] | str | None = None,
         on_bad_episode: OnBadEpisode | None = None,
         progress: bool | Progress | None = None,
         threads: SupportsIndex | None = None,
@@ -55,9 +56,11 @@ class Store:
         ----------
         data : Dataset
         streams : sequence of str, optional
-            Not said: all of numbers, that is, without text and video. In an episode that lacks one it has no samples.
-        episodes : iterable of int, optional
-            The `episode_index` of those to read, in the order that they get. Not said: all.
+            Not said: all of numbers, that is, without text, video and parts of other streams. In an episode that lacks
+            one it has no samples.
+        episodes : iterable of int, or str, optional
+            The `episode_index` of those to read, in the order that they get; or the name of one of `data.splits`. Not
+            said: all.
         on_bad_episode : {"raise", "skip"}, optional
             Not said: what `rc.open` was told. Skipped episodes are in `data.problems` and `data.episodes.skipped`.
         progress : bool or callable, optional
@@ -263,7 +266,7 @@ def _chosen(data: Dataset, names: Sequence[str] | None) -> list[StreamInfo]:
     if isinstance(names, str):
         raise InvalidArgument(f"Store.load: streams is {names!r}, expected a list of names")
     if names is None:
-        chosen = [info for info in data.streams.values() if info.kind in NUMERIC_KINDS]
+        chosen = [info for info in data.streams.values() if info.kind in NUMERIC_KINDS and info.part_of is None]
     else:
         unknown = [name for name in names if name not in data.streams]
         if unknown:
@@ -280,10 +283,16 @@ def _chosen(data: Dataset, names: Sequence[str] | None) -> list[StreamInfo]:
     return chosen
 
 
-def _rows(data: Dataset, wanted: Iterable[SupportsIndex] | None) -> Sequence[int]:
+def _rows(data: Dataset, wanted: Iterable[SupportsIndex] | str | None) -> Sequence[int]:
     """Positions in `data.episodes`."""
     if wanted is None:
         return range(len(data.episodes))
+    if isinstance(wanted, str):
+        if wanted not in data.splits:
+            raise InvalidArgument(
+                f"Store.load: no split {wanted!r} in {data.path}; it has {', '.join(data.splits) or 'none'}"
+            )
+        return list(data.splits[wanted])
     row_of = {data.episodes[row].index: row for row in range(len(data.episodes))}
     rows: dict[int, None] = {}
     for number in wanted:

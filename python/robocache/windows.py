@@ -98,8 +98,8 @@ def offsets(
     """Rows at these times behind a sample, as LeRobot's delta_timestamps.
 
     On data with one fixed rate each is a number of samples: offset * rate rounded half to even, if it is that to 1e-4 s
-    and to a tenth of a sample. One that is not raises `InvalidArgument` when it is used, unless `interp` says how rows between samples are made. On
-    streams with clocks of their own they are times.
+    and to a tenth of a sample. One that is not raises `InvalidArgument` when it is used, unless `interp` says how rows
+    between samples are made. On streams with clocks of their own they are times.
 
     Raises
     ------

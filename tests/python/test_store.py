@@ -17,7 +17,8 @@ import robocache as rc
 from make_lerobot import episodes as lerobot_episodes
 from make_lerobot import write_v21, write_v30
 from real_data import problems, real
-from robocache.dataset import NUMERIC_KINDS, ProblemLog, SampleStream
+from robocache.episode import NUMERIC_KINDS, SampleStream
+from robocache.problems import ProblemLog
 
 REAL = [
     "lerobot_v21_g1_real",

@@ -18,7 +18,8 @@ from robocache._frameworks import to_numpy
 from robocache.cli.plan import StreamPlan, plan_streams
 from robocache.cli.progress import count, progress
 from robocache.cli.writers import Column, open_output
-from robocache.dataset import NUMERIC_KINDS, SKIPPED, Dataset, Episode
+from robocache.dataset import Dataset
+from robocache.episode import NUMERIC_KINDS, SKIPPED, Episode
 from robocache.errors import DataError, InvalidArgument, Unsupported
 from robocache.rates import exact_rate, tick_count, ticks_ns
 

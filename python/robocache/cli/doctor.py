@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache.dataset import Episode, SampleStream
+from robocache.episode import Episode, SampleStream
 from robocache.errors import Unsupported
 from robocache.formats.image_header import image_size
 from robocache.problems import Problem, ProblemLog, index_ranges

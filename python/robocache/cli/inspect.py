@@ -13,7 +13,8 @@ import numpy.typing as npt
 import robocache
 from robocache.cli.doctor import Doctor
 from robocache.cli.progress import count, progress
-from robocache.dataset import Dataset, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import StreamInfo
 from robocache.problems import Problem
 from robocache.timing import Timing, measure
 

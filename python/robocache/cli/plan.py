@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from robocache.dataset import NUMERIC_KINDS, Dataset, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import NUMERIC_KINDS, StreamInfo
 from robocache.errors import InvalidArgument
 from robocache.formats.columns import find_quaternions
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from robocache.dataset import Dataset, OnBadEpisode
+from robocache.dataset import Dataset
+from robocache.episode import OnBadEpisode
 from robocache.errors import DataError, InvalidArgument
 
 # In order of detection: a folder of another format may have a stray CSV file in it.

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.calvin_language import Instruction, read_instructions
 from robocache.formats.checks import value_faults

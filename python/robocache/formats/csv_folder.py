@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from robocache.dataset import SKIPPED, Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import SKIPPED, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.checks import Fault, stamp_faults, value_faults
 from robocache.formats.columns import find_quaternions, in_vector, is_quantity, split_unit

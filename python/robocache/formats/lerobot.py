@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.arrow_values import column_kind, dense, sample_shape
 from robocache.formats.checks import Fault, stamp_faults, value_faults

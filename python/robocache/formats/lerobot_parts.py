@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robocache.dataset import NUMERIC_KINDS, Kind, SampleStream, StreamInfo
+from robocache.episode import NUMERIC_KINDS, Kind, SampleStream, StreamInfo
 from robocache.formats.columns import is_quaternion
 from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
 from robocache.problems import ProblemLog

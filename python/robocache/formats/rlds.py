@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robocache._core import TFRecordFile
-from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.checks import Fault, value_faults
 from robocache.formats.columns import names_a_quaternion
