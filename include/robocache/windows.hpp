@@ -100,6 +100,7 @@ class Windows {
     Interp interp = Interp::automatic;
     bool counted = false;        ///< Target::samples says about where a sample is
     bool takes_samples = false;  ///< all targets are samples
+    bool is_run = false;         ///< they are one behind the other, and taken as they are
     std::size_t like = 0;        ///< the first window whose rows are the same, which may be itself
   };
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "core/thread.hpp"
 #include "core/thread_pool.hpp"
 #include "robocache/error.hpp"
 
@@ -99,7 +100,8 @@ class Loader::Engine {
   void start() {
     const int threads = std::min(options_.prefetch, processor_count());
     try {
-      while (static_cast<int>(threads_.size()) < threads) threads_.emplace_back([this] { work(); });
+      while (static_cast<int>(threads_.size()) < threads)
+        threads_.push_back(start_thread([](void* engine) { static_cast<Engine*>(engine)->work(); }, this));
     } catch (const std::system_error& error) {
       if (threads_.empty()) throw OutOfMemory(std::string("Loader: no thread can be made: ") + error.what());
     }

@@ -30,14 +30,17 @@ class EpisodeRows {
     bool accepted = true;
     if (plan_.window.last > 0) found_ = last_at_or_before(anchor.stamp_ns);
     for (std::size_t k = 0; k < plan_.targets.size(); ++k) {
+      if (const std::int64_t i = anchor.sample + plan_.targets[k].samples; plan_.targets[k].is_sample && is_here(i)) {
+        steps[k] = {i, 0, 0, 0};
+        marks.set(k, false, true, 0);
+        continue;
+      }
       const Row row = plan_.window.last > 0 ? counted_back(anchor, k) : placed(anchor, plan_.targets[k]);
       const Placement& p = row.unit.p;
       accepted = accepted && !p.refused;
       steps[k] = {p.store == Placement::Store::fill ? -1 : p.index, p.weight, row.unit.around.before_width,
                   row.unit.around.after_width};
-      if (marks.is_pad != nullptr) marks.is_pad[k] = row.is_pad;
-      if (marks.valid != nullptr) marks.valid[k] = p.valid;
-      if (marks.age_ns != nullptr) marks.age_ns[k] = p.age_ns;
+      marks.set(k, row.is_pad, p.valid, p.age_ns);
     }
     return accepted;
   }
@@ -57,9 +60,11 @@ class EpisodeRows {
     return p;
   }
 
+  [[nodiscard]] bool is_here(std::int64_t i) const { return i >= 0 && i < count_; }
+
+  /// A row that is no sample of the episode by its number.
   [[nodiscard]] Row placed(const Anchor& anchor, const Windows::Target& target) {
     const std::int64_t guess = plan_.counted ? anchor.sample + target.samples : -1;
-    if (target.is_sample && guess >= 0 && guess < count_) return {{sample(guess, 0), {}}, false};
     const std::int64_t t = Clock<std::int64_t>::sum(anchor.stamp_ns, target.time_ns);
     // A sample's number says on which side of the episode a row is, where its stamp may be rounded to the other one.
     const bool outside = target.is_sample;

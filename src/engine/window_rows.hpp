@@ -41,7 +41,17 @@ struct WindowMarks {
   bool* is_pad = nullptr;
   bool* valid = nullptr;
   std::int64_t* age_ns = nullptr;
+
+  void set(std::size_t k, bool pad, bool ok, std::int64_t age) const {
+    if (is_pad != nullptr) is_pad[k] = pad;
+    if (valid != nullptr) valid[k] = ok;
+    if (age_ns != nullptr) age_ns[k] = age;
+  }
 };
+
+/// Writes values [B, K, D] and is_pad [B, K] (or null) of a window that is a run.
+void copy_runs(const Windows::Plan& plan, const Store::Column& column, const ClockView& clock,
+               std::span<const Anchor> anchors, void* out, bool* is_pad, int threads);
 
 /// Finds the K rows of a window for each anchor: steps and marks, [B, K]. Returns the first anchor with a target that
 /// `outside` refuses.

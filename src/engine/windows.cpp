@@ -60,6 +60,18 @@ bool same_rows(const Windows::Plan& a, const Windows::Plan& b) {
          same_policy(a.window.after, b.window.after) && a.targets == b.targets;
 }
 
+/// Whether the rows of a window are samples one behind the other that nothing changes.
+bool is_run(const Windows::Plan& plan, const Store::Column& column, DType dtype) {
+  constexpr Interp kChanging[] = {Interp::slerp, Interp::se3, Interp::screw, Interp::angle};
+  const Window& window = plan.window;
+  const auto holds = [](const Outside& outside) { return outside.policy == Outside::Policy::hold; };
+  const auto breaks = [](const Windows::Target& a, const Windows::Target& b) { return b.samples != a.samples + 1; };
+  return plan.counted && plan.takes_samples && !plan.targets.empty() && window.last == 0 && window.scale.empty() &&
+         window.bias.empty() && dtype == column.stream.dtype && holds(window.before) && holds(window.after) &&
+         std::ranges::find(kChanging, plan.interp) == std::end(kChanging) &&
+         std::ranges::adjacent_find(plan.targets, breaks) == plan.targets.end();
+}
+
 }  // namespace
 
 Windows::Windows(std::shared_ptr<const Store> store, std::vector<Window> windows, std::string_view anchor)
@@ -113,6 +125,7 @@ void Windows::plan(std::size_t w) {
                 "a multiple of 1 / " + text_of(rate) + " s, to 1e-4 s",
                 "say which interpolation is meant to have rows between samples");
   }
+  plan.is_run = is_run(plan, column(w), dtype(w));
   plan.like = 0;
   while (plan.like < w && !(column(plan.like).clock == column(w).clock && same_rows(plans_[plan.like], plan)))
     ++plan.like;

@@ -48,6 +48,26 @@ bool copy_marks(const WindowMarks& from, const WindowMarks& to, std::size_t coun
   return true;
 }
 
+/// Where the rows of windows that are alike were found.
+struct Placed {
+  Buffer memory;
+  WindowMarks marks;
+  bool made = false;
+
+  Placed() = default;
+  Placed(MemoryResource& resource, std::size_t rows) : memory(resource, rows * sizeof(PlanStep)), made(true) {}
+  [[nodiscard]] PlanStep* steps() const { return static_cast<PlanStep*>(memory.data()); }
+};
+
+/// Whether a result is one block of memory of this shape, and only wants is_pad beside it.
+bool is_bare(const Windows::Result& result, std::initializer_list<std::int64_t> shape, DType dtype) {
+  const Tensor& values = result.values;
+  const Tensor want(nullptr, dtype, shape);
+  return !result.valid.given() && !result.age_ns.given() && values.dtype == dtype && values.device == Device{} &&
+         values.rank == want.rank && std::ranges::equal(values.sizes(), want.sizes()) &&
+         std::equal(values.strides, values.strides + values.rank, want.strides);
+}
+
 std::vector<Anchor> find_anchors(const ClockView& clock, std::span<const std::int64_t> samples) {
   std::vector<Anchor> anchors;
   anchors.reserve(samples.size());
@@ -96,23 +116,23 @@ void Windows::read(std::span<const std::int64_t> samples, std::span<const Result
   std::ranges::transform(found, episodes.begin(), &Anchor::episode);
   const ConstTensor rows_of(episodes.data(), DType::i64, {batch});
 
-  std::int64_t most = 0;
-  for (std::size_t w = 0; w < size(); ++w) most += plans_[w].like == w ? rows(w) * batch : 0;
   MemoryResource& resource = ctx.scratch != nullptr ? *ctx.scratch : host_memory();
-  const Buffer memory(resource, static_cast<std::size_t>(most) * sizeof(PlanStep));
-  auto* free = static_cast<PlanStep*>(memory.data());
-  std::vector<PlanStep*> steps(size());
-  std::vector<WindowMarks> marks(size());
+  std::vector<Placed> placed(size());
   for (std::size_t w = 0; w < size(); ++w) {
-    const std::int64_t count = rows(w) * batch;
-    const std::size_t like = plans_[w].like;
-    marks[w] = marks_of(w, window(w), results[w], batch, rows(w));
-    steps[w] = like == w ? free : steps[like];
-    if (like == w) free += count;
-    if (like == w || !copy_marks(marks[like], marks[w], static_cast<std::size_t>(count))) {
-      place(w, found, steps[w], marks[w]);
+    const WindowMarks marks = marks_of(w, window(w), results[w], batch, rows(w));
+    if (plans_[w].is_run && is_bare(results[w], {batch, rows(w), column(w).values.shape[1]}, dtype(w))) {
+      copy_runs(plans_[w], column(w), ClockView(store_->clocks()[anchor_clock_]), found, results[w].values.data,
+                marks.is_pad, ctx.threads);
+      continue;
     }
-    apply(w, {steps[w], DType::i64, {1, batch, rows(w), 4}}, rows_of, results[w].values, ctx);
+    const std::int64_t count = rows(w) * batch;
+    Placed& rows_here = placed[plans_[w].like];
+    if (!rows_here.made || !copy_marks(rows_here.marks, marks, static_cast<std::size_t>(count))) {
+      if (!rows_here.made) rows_here = Placed(resource, static_cast<std::size_t>(count));
+      place(w, found, rows_here.steps(), marks);
+      rows_here.marks = marks;
+    }
+    apply(w, {rows_here.steps(), DType::i64, {1, batch, rows(w), 4}}, rows_of, results[w].values, ctx);
   }
 }
 

@@ -11,7 +11,7 @@ from robocache.errors import Unsupported
 from robocache.loader import Loader
 
 
-class LoaderDataset(IterableDataset[dict[str, Any]]):
+class LoaderDataset(IterableDataset[dict[str, Any]]):  # type: ignore[misc]
     """The batches of a `robocache.Loader` as an IterableDataset, for loops that are written around a DataLoader.
 
     ``DataLoader(LoaderDataset(loader), batch_size=None)`` hands the batches on as they are. Batches are made by threads
