@@ -5,8 +5,8 @@
 #include "core/thread_pool.hpp"
 #include "engine/window_rows.hpp"
 
-// Windows of consecutive samples as they are, which is what most policies are trained with: of each a block is copied,
-// and what is outside of the episode repeats its end. 2x over a step for each row (benchmarks/loader.py).
+// Windows of consecutive samples as they are, which is what most policies are trained with: a block is copied, and its
+// ends repeat where the episode ends. To find each row would take longer than to copy it.
 namespace robocache {
 
 namespace {

@@ -97,6 +97,21 @@ TEST(Windows, OffsetsOfOneRateAreSamples) {
   }
 }
 
+TEST(Windows, BlocksOfSamplesAreTheirRows) {
+  const auto store = one_rate(30).store();
+  for (std::int64_t first = -9; first < 9; ++first) {
+    for (const std::int64_t rows : {1, 2, 4, 13}) {
+      Window window{.stream = "state"};
+      for (std::int64_t k = first; k < first + rows; ++k) window.offsets_s.push_back(static_cast<double>(k) / 30);
+      const Windows windows(store, {window});
+      const Batch block = read_batch(windows, all_samples(windows));
+      const Batch found = read_batch(windows, all_samples(windows), {.valid = true});  // row by row
+      EXPECT_EQ(elements<float>(block.windows[0].values), elements<float>(found.windows[0].values)) << first << rows;
+      EXPECT_EQ(elements<std::uint8_t>(block.windows[0].is_pad), elements<std::uint8_t>(found.windows[0].is_pad));
+    }
+  }
+}
+
 /// What align says of one window of one anchor, on the stamps and values of its episode alone.
 struct Aligned {
   std::vector<float> values;
