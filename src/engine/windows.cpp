@@ -1,9 +1,9 @@
 #include "robocache/windows.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -49,8 +49,8 @@ ConstTensor factors(const std::vector<float>& values) {
 }
 
 bool same_policy(const Outside& a, const Outside& b) {
-  return a.policy == b.policy &&
-         (a.policy != Outside::Policy::fill || std::memcmp(&a.value, &b.value, sizeof a.value) == 0);
+  const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value); };  // NaN is itself
+  return a.policy == b.policy && (a.policy != Outside::Policy::fill || bits(a.value) == bits(b.value));
 }
 
 /// Whether two windows of streams with the same clock have the same rows.
