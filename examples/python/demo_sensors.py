@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import robocache as rc
 from robocache.cli.plan import Part, plan_streams
-from robocache.dataset import SampleStream
+from robocache.episode import SampleStream
 from robocache.formats.columns import split_unit
 from robocache.timing import Timing, measure
 

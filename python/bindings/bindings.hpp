@@ -12,6 +12,9 @@ void bind_point_operators(nanobind::module_& m);
 void bind_voxelize(nanobind::module_& m);
 void bind_voxelize_sparse(nanobind::module_& m);
 void bind_sampler(nanobind::module_& m);
+void bind_loader(nanobind::module_& m);
+void bind_store(nanobind::module_& m);
+void bind_tfrecord(nanobind::module_& m);
 void bind_installation(nanobind::module_& m);
 
 }  // namespace robocache::python

@@ -44,7 +44,10 @@ NB_MODULE(_core, m) {
   python::bind_align_gradient(m);
   python::bind_plan(m);
   python::bind_point_operators(m);
+  python::bind_loader(m);
   python::bind_sampler(m);
+  python::bind_store(m);
+  python::bind_tfrecord(m);
   python::bind_voxelize(m);
   python::bind_voxelize_sparse(m);
 }

@@ -31,30 +31,34 @@ Tensor contiguous(void* data, std::span<const std::int64_t> shape, DType dtype, 
   return view;
 }
 
-/// Memory of a resource with the shape of one array.
+/// Memory with the shape of one array.
 class Block {
  public:
-  Block(std::span<const std::int64_t> shape, DType dtype, Device device, void* stream)
-      : view_(contiguous(nullptr, shape, dtype, device)),
-        resource_(device.kind == DeviceKind::cpu ? &host_memory() : &device_memory(device.index)) {
-    for (int i = 0; i < view_.rank; ++i) byte_strides_[i] = view_.strides[i] * static_cast<Py_ssize_t>(size_of(dtype));
-    bytes_ = std::max<std::size_t>(1, static_cast<std::size_t>(view_.numel()) * size_of(dtype));
-    view_.data = resource_->allocate(bytes_, stream);
+  Block(const Tensor& view, std::shared_ptr<void> memory) : view_(view), memory_(std::move(memory)) {
+    for (int i = 0; i < view.rank; ++i)
+      byte_strides_[i] = view.strides[i] * static_cast<Py_ssize_t>(size_of(view.dtype));
   }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
-  // On CUDA only jax adopts a block, after the call is over, and it gives it back when its own work on it is.
-  ~Block() { resource_->deallocate(view_.data, bytes_, nullptr); }
 
   [[nodiscard]] Tensor& view() { return view_; }
   [[nodiscard]] Py_ssize_t* byte_strides() { return byte_strides_; }
 
  private:
   Tensor view_;
-  MemoryResource* resource_;
-  std::size_t bytes_ = 0;
+  std::shared_ptr<void> memory_;
   Py_ssize_t byte_strides_[kMaxRank] = {};
 };
+
+/// New memory of the device's resource, usable on `stream`.
+std::shared_ptr<Block> new_block(Tensor view, void* stream) {
+  MemoryResource& resource = view.device.kind == DeviceKind::cpu ? host_memory() : device_memory(view.device.index);
+  const std::size_t bytes = std::max<std::size_t>(1, static_cast<std::size_t>(view.numel()) * size_of(view.dtype));
+  view.data = resource.allocate(bytes, stream);
+  // On CUDA only jax adopts a block, after the call is over, and it gives it back when its own work on it is.
+  const auto give_back = [&resource, bytes](void* memory) { resource.deallocate(memory, bytes, nullptr); };
+  return std::make_shared<Block>(view, std::shared_ptr<void>(view.data, give_back));
+}
 
 /// What Python holds.
 struct Memory {
@@ -205,6 +209,14 @@ void* data_of(std::string_view op, const ArrayType& type, nb::handle array, void
   return static_cast<std::byte*>(found.data) + found.byte_offset;
 }
 
+/// A block as an array of a library where that needs no Python, else as `Memory`.
+nb::object as_array(const ArrayType& type, std::shared_ptr<Block> block) {
+  if (type.api == nullptr) return nb::cast(Memory{std::move(block)});
+  void* object = nullptr;
+  if (type.api->managed_tensor_to_py_object_no_sync(lend(std::move(block)), &object) != 0) throw nb::python_error();
+  return nb::steal(static_cast<PyObject*>(object));
+}
+
 /// Throws OutOfMemory for a result that no address space holds, and for an empty one whose strides none does.
 void refuse_overflow(std::string_view op, std::span<const std::int64_t> shape, DType dtype) {
   auto bytes = static_cast<std::int64_t>(size_of(dtype));
@@ -231,14 +243,13 @@ Fresh new_array(std::string_view op, nb::handle like, std::span<const std::int64
     view.data = data_of(op, type, array, stream);
     return {std::move(array), view};
   }
-  auto block = std::make_shared<Block>(shape, dtype, device, stream);
+  auto block = new_block(contiguous(nullptr, shape, dtype, device), stream);
   const Tensor view = block->view();
-  if (type.api != nullptr) {
-    void* object = nullptr;
-    if (type.api->managed_tensor_to_py_object_no_sync(lend(std::move(block)), &object) != 0) throw nb::python_error();
-    return {nb::steal(static_cast<PyObject*>(object)), view};
-  }
-  return {nb::cast(Memory{std::move(block)}), view};
+  return {as_array(type, std::move(block)), view};
+}
+
+nb::object lend_array(std::string_view op, nb::handle like, const Tensor& view, std::shared_ptr<void> memory) {
+  return deliver(op, like, as_array(array_type(like), std::make_shared<Block>(view, std::move(memory))));
 }
 
 nb::object deliver(std::string_view op, nb::handle like, nb::object array) {

@@ -2,6 +2,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -25,6 +26,9 @@ Fresh new_array(std::string_view op, nb::handle like, std::span<const std::int64
 
 /// The finished result as an array of the library of `like`. After the operator has run: jax may copy.
 nb::object deliver(std::string_view op, nb::handle like, nb::object array);
+
+/// Memory on the CPU that is there already, contiguous, as an array of the library of `like`, which shares it.
+nb::object lend_array(std::string_view op, nb::handle like, const Tensor& view, std::shared_ptr<void> memory);
 
 /// Registers the `Memory` type: memory of ours lent through the buffer protocol and DLPack.
 void bind_memory(nb::module_& m);

@@ -25,13 +25,19 @@ from robocache._core import (
     voxelize_plan_memory,
     voxelize_sparse,
 )
-from robocache.dataset import Dataset, Episode, Problem, StreamInfo, open
+from robocache.dataset import Dataset, open
+from robocache.episode import Episode, StreamInfo
 from robocache.errors import CudaError, DataError, InvalidArgument, OutOfMemory, Unsupported
 from robocache.grid import grid
 from robocache.installation import check_installation, is_cuda_available, self_test
+from robocache.loader import Loader
+from robocache.normalize import Normalizer
 from robocache.points import PointCloud, read_points
 from robocache.predecessor import fuse_multimodal, resample_trajectories, voxelize_occupancy, voxelize_pointcloud
+from robocache.problems import Problem
 from robocache.sampler import Sampler
+from robocache.store import Store, StoreBuilder
+from robocache.windows import Window, future, last, offsets, past
 
 __version__ = _version("robocache")
 
@@ -44,11 +50,15 @@ __all__ = [
     "DepthPoints",
     "Episode",
     "InvalidArgument",
+    "Loader",
+    "Normalizer",
     "OutOfMemory",
     "Plan",
     "PointCloud",
     "Problem",
     "Sampler",
+    "Store",
+    "StoreBuilder",
     "Stream",
     "StreamInfo",
     "Unsupported",
@@ -56,6 +66,7 @@ __all__ = [
     "VoxelizeMemory",
     "VoxelizeResult",
     "VoxelizeSparseResult",
+    "Window",
     "__version__",
     "align",
     "align_gradient",
@@ -63,9 +74,13 @@ __all__ = [
     "crop",
     "depth_to_points",
     "fuse_multimodal",
+    "future",
     "grid",
     "is_cuda_available",
+    "last",
+    "offsets",
     "open",
+    "past",
     "plan",
     "read_points",
     "resample",

@@ -3,7 +3,11 @@ RoboCache's C++ core. Use the names that the package `robocache` exports.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import numpy
+import numpy.typing
+from numpy.typing import NDArray
 
 
 class Memory:
@@ -512,6 +516,47 @@ def depth_to_points(depth: Any, intrinsics: Any, *, depth_scale: float | None = 
     ([[-0.5, 0.5, 2.0], [0.125, 0.125, 0.5]], 3)
     """
 
+class Window:
+    """
+    What `robocache.past` and its like ask; include/robocache/windows.hpp has the meaning.
+    """
+
+    def __init__(self, *, stream: str, offsets_s: Sequence[float], last: int, on_samples: bool, interp: object | None, outside: object, max_gap_ns: int | None, max_age_ns: int | None, quaternion: str, scale: Sequence[float], bias: Sequence[float], dtype: object | None) -> None: ...
+
+class Windows:
+    """include/robocache/windows.hpp says what it does."""
+
+    def __init__(self, store: Store, windows: Sequence[Window], anchor: str) -> None: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    def takes_samples(self, window: int) -> bool: ...
+
+    def read(self, samples: object, like: object) -> dict[str, Any]: ...
+
+class Loader:
+    """
+    What `robocache.Loader` asks; include/robocache/loader.hpp has the meaning.
+    """
+
+    def __init__(self, windows: Windows, like: object, *, batch_size: int, shuffle: bool, seed: int, drop_last: bool, rank: int, world_size: int, prefetch: int, valid: bool, age: bool) -> None: ...
+
+    def next(self) -> dict[str, Any]: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def batches_left(self) -> int: ...
+
+    @property
+    def state(self) -> tuple[int, int]: ...
+
+    def seek(self, epoch: int, position: int) -> None: ...
+
+    def close(self) -> None: ...
+
 class Sampler:
     """
     What `robocache.Sampler` asks; include/robocache/sampler.hpp says what it means.
@@ -535,6 +580,87 @@ class Sampler:
     def advance(self) -> None: ...
 
     def read(self, epoch: int, first: int, out: object) -> None: ...
+
+class Store:
+    """
+    What `robocache.Store` reads from; include/robocache/store.hpp says what it is.
+    """
+
+    @property
+    def episode_index(self) -> Any: ...
+
+    def values(self, column: int) -> Any:
+        """[N, ...shape]"""
+
+    def stamps_ns(self, column: int) -> Any:
+        """[N]"""
+
+    def offsets(self, column: int) -> Any:
+        """[E + 1]"""
+
+    def clock_rate_hz(self, column: int) -> float: ...
+
+    @property
+    def episodes(self) -> int: ...
+
+    @property
+    def streams(self) -> list[tuple[str, str, list[int], float, int]]:
+        """(name, dtype, shape, rate_hz, clock) of each column"""
+
+    def memory(self) -> tuple[int, int, int]:
+        """bytes (host, pinned, device)"""
+
+class StoreBuilder:
+    """What `robocache.StoreBuilder` fills."""
+
+    def __init__(self, streams: Sequence[tuple[str, str, Sequence[int], float]]) -> None:
+        """(name, dtype, shape, rate_hz) of each"""
+
+    def append(self, episode_index: int, arrays: Sequence[tuple[object, object]]) -> None:
+        """arrays: (values, stamps_ns) of each stream"""
+
+    def finish(self) -> Store: ...
+class TFRecordExample:
+    """
+    A tf.train.Example in a TFRecord file: lists of values by key; of a key that is not in it, an empty one.
+    """
+
+    def kinds(self) -> dict[str, str]:
+        """
+        The kind of each key's list: "bytes", "floats", "ints", or "none" where nothing is written.
+        """
+
+    def count(self, key: str) -> int:
+        """How many values the list of `key` has."""
+
+    def floats(self, key: str) -> Annotated[NDArray[numpy.float32], dict(shape=(None,))]:
+        """The list of `key` as float32 [count]."""
+
+    def ints(self, key: str) -> Annotated[NDArray[numpy.int64], dict(shape=(None,))]:
+        """The list of `key` as int64 [count]."""
+
+    def byte_strings(self, key: str) -> list[bytes]:
+        """The list of `key`, each value copied."""
+
+class TFRecordFile:
+    """A TFRecord file, mapped into memory."""
+
+    def __init__(self, path: bytes) -> None: ...
+
+    def scan(self) -> tuple[numpy.typing.NDArray[numpy.int64], str]:
+        """
+        The offset of each record, up to the first damage, and what that is; empty when there is none. Reads headers alone.
+        """
+
+    def check(self, offset: int) -> None:
+        """
+        Raises DataError when the checksum of the record at `offset` is not the stored one.
+        """
+
+    def example(self, offset: int) -> TFRecordExample:
+        """
+        The record at `offset` as an Example. Its data is not checked: see `check`.
+        """
 
 class VoxelizeResult:
     """

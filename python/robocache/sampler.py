@@ -112,6 +112,11 @@ class Sampler:
             self._core.advance()
             yield samples
 
+    def _batches(self) -> dict[str, Any]:
+        """What says which batches this rank gets, for whoever goes through the order in its place."""
+        named = ("batch_size", "shuffle", "drop_last", "seed", "rank", "world_size")
+        return {name: self._arguments[name] for name in named}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._arguments, self._core.state)
 

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +11,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "core/thread.hpp"
 
 namespace robocache {
 
@@ -111,17 +112,11 @@ class Pool {
   void start_threads() {
     if (started_) return;
     started_ = true;
-    // Signals are for the caller's threads (Python's handlers expect the main one).
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      for (int i = 1; i < size_; ++i) std::thread([this] { work(); }).detach();
+      for (int i = 1; i < size_; ++i) start_thread([](void* pool) { static_cast<Pool*>(pool)->work(); }, this).detach();
     } catch (const std::system_error&) {
       // Fewer threads: the callers do the rest.
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   [[noreturn]] void work() {

@@ -1,3 +1,5 @@
+#include "memory/host_memory.hpp"
+
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,6 +10,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "robocache/error.hpp"
@@ -27,26 +30,6 @@ constexpr std::size_t kLarge = std::size_t{1} << 20;
 std::size_t capacity(std::size_t bytes) {
   const std::size_t step = std::max(kHugePage, std::bit_floor(bytes) / 8);
   return (bytes + step - 1) / step * step;
-}
-
-[[noreturn]] void out_of_memory(std::size_t bytes) {
-  const long pages = sysconf(_SC_AVPHYS_PAGES);
-  const long page = sysconf(_SC_PAGESIZE);
-  const std::string free = pages >= 0 && page > 0 ? std::to_string(pages * page) + " bytes" : "unknown";
-  throw OutOfMemory("host_memory: free memory is " + free + ", expected " + std::to_string(bytes) + " bytes");
-}
-
-/// Anonymous memory aligned to huge pages and marked for them; nullptr when there is none.
-void* map(std::size_t bytes) noexcept {
-  void* const base = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return nullptr;
-  const auto begin = reinterpret_cast<std::uintptr_t>(base);
-  const std::uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
-  if (first > begin) munmap(base, first - begin);
-  if (first < begin + kHugePage) munmap(reinterpret_cast<void*>(first + bytes), begin + kHugePage - first);
-  void* const memory = reinterpret_cast<void*>(first);
-  madvise(memory, bytes, MADV_HUGEPAGE);  // Where this fails, pages are small: slower, not wrong.
-  return memory;
 }
 
 /// Large blocks that came back, newest last.
@@ -134,18 +117,18 @@ class HostMemory final : public MemoryResource {
     if (bytes < kLarge) {
       const std::size_t rounded = (std::max(bytes, std::size_t{1}) + kAlignment - 1) / kAlignment * kAlignment;
       void* const memory = std::aligned_alloc(kAlignment, rounded);
-      if (memory == nullptr) out_of_memory(bytes);
+      if (memory == nullptr) out_of_host_memory("host_memory", bytes);
       return memory;
     }
-    if (bytes > SIZE_MAX / 2) out_of_memory(bytes);
+    if (bytes > SIZE_MAX / 2) out_of_host_memory("host_memory", bytes);
     const std::size_t taken = capacity(bytes);
     if (void* const memory = pool().take(taken)) return memory;
-    void* memory = map(taken);
+    void* memory = map_huge_pages(taken);
     if (memory == nullptr) {
       pool().clear();
-      memory = map(taken);
+      memory = map_huge_pages(taken);
     }
-    if (memory == nullptr) out_of_memory(bytes);
+    if (memory == nullptr) out_of_host_memory("host_memory", bytes);
     return memory;
   }
 
@@ -162,6 +145,25 @@ class HostMemory final : public MemoryResource {
 };
 
 }  // namespace
+
+void out_of_host_memory(std::string_view op, std::size_t bytes) {
+  const long pages = sysconf(_SC_AVPHYS_PAGES);
+  const long page = sysconf(_SC_PAGESIZE);
+  const std::string free = pages >= 0 && page > 0 ? std::to_string(pages * page) + " bytes" : "unknown";
+  throw OutOfMemory(std::string(op) + ": free memory is " + free + ", expected " + std::to_string(bytes) + " bytes");
+}
+
+void* map_huge_pages(std::size_t bytes) noexcept {
+  void* const base = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return nullptr;
+  const auto begin = reinterpret_cast<std::uintptr_t>(base);
+  const std::uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  if (first > begin) munmap(base, first - begin);
+  if (first < begin + kHugePage) munmap(reinterpret_cast<void*>(first + bytes), begin + kHugePage - first);
+  void* const memory = reinterpret_cast<void*>(first);
+  madvise(memory, bytes, MADV_HUGEPAGE);  // Where this fails, pages are small: slower, not wrong.
+  return memory;
+}
 
 MemoryResource& host_memory() {
   static HostMemory* const memory = new HostMemory;

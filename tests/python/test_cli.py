@@ -43,14 +43,18 @@ def test_inspect_husky(capsys):
         ["quaternion", "float64", "4", "3,952", "9.995", "0.202", "11.359", "208.241", "2"]
     )
     assert rows["fix.integer"][1:7] == ["integer", "int64", "2", "989", "2.500", "1.871"]
-    assert lines[-1] == "0 problems with the files"
+    assert lines[-3:] == [  # it drives on a plane
+        "doctor: 2 problems:",
+        "  data: odom never changes in columns 2, 4-7 of 9 (pz, vy, vz, wx, wy)",
+        "  data: odom.orientation never changes in columns 0-1 of 4 (qx, qy)",
+    ]
 
 
 def test_inspect_says_what_is_wrong(capsys):
     text = inspect(capsys, real("lerobot_v21_g1_real"))
     assert "lerobot v2.1, 50 episodes, 605.100 s, 30 fps, 1 task" in text
     assert text.rstrip().endswith(
-        "2 problems with the files:\n"
+        "doctor: 2 problems:\n"
         "  data: 50 of 100 listed episodes are missing: 50-99\n"
         "  observation.images.cam_high: 47 of 50 videos are missing: episodes 0-27, 31-49"
     )

@@ -95,7 +95,8 @@ def test_gr1_v20_survives_its_metadata():
     data = read_all(open(root))
     assert [e.length for e in data.episodes] == [416, 470, 470, 412, 328]
     assert data.format == "lerobot v2.0"
-    kinds = {name: (info.dtype, info.shape, info.kind) for name, info in data.streams.items()}
+    columns = {name: info for name, info in data.streams.items() if info.part_of is None}
+    kinds = {name: (info.dtype, info.shape, info.kind) for name, info in columns.items()}
     assert kinds == {
         "observation.images.ego_view": ("video", (256, 256, 3), "video"),
         "observation.state": ("float64", (44,), "float"),
@@ -142,6 +143,14 @@ def test_a_clean_dataset_has_no_problems(tmp_path, write):
     assert [e.index for e in data.episodes[::2]] == [0, 2]
     with pytest.raises(KeyError, match=r"no stream 'velocity'; it has observation.state"):
         data.episodes[0]["velocity"]
+
+
+@LAYOUTS
+def test_splits_are_positions_of_the_episodes_that_are_there(tmp_path, write):
+    odd = {"a": "all", "b": "0:\N{SUPERSCRIPT TWO}", "c": "0:" + "9" * 5000, "d": ":", "e": None}
+    splits = {"train": "0:2", "val": "2:9"} | odd
+    data = open(write(tmp_path / "d", make.episodes(3, 3, 3), splits=splits))
+    assert data.splits == {"train": [0, 1], "val": [2]}
 
 
 @LAYOUTS

@@ -317,7 +317,22 @@ def test_paths_that_hold_no_dataset(tmp_path):
     make.write_v21(tmp_path / "inner", make.episodes(3))
     with pytest.raises(DataError, match=r"hint: .*/inner is one"):
         open(tmp_path)
-    with pytest.raises(ValueError, match="format is 'zarr', expected one of lerobot, csv"):
+    with pytest.raises(ValueError, match="format is 'zarr', expected one of lerobot, rlds, robomimic, calvin, csv"):
         open(tmp_path, "zarr")
     with pytest.raises(ValueError, match="on_bad_episode is 'ignore'"):
         open(tmp_path, on_bad_episode="ignore")
+
+
+def test_videos_that_are_of_no_episode(tmp_path):
+    camera = {"camera": {"dtype": "video", "shape": [4, 4, 3], "names": None}}
+    source = make.episodes(3, 3)
+    features = make.info(source, "v2.1", 30)["features"] | camera
+    root = make.write_v21(tmp_path / "d", source, features=features)
+    folder = root / "videos/chunk-000/camera"
+    folder.mkdir(parents=True)
+    for name in ("episode_000000.mp4", "episode_000001.mp4", "episode_000002.mp4", "take.mp4"):
+        (folder / name).write_bytes(b"mp4")
+    assert (
+        only_problem(open(root))
+        == "camera: videos that are of no episode in the data: 2, first camera/episode_000002.mp4"
+    )

@@ -13,7 +13,10 @@ import robocache
 from robocache.cli import align, inspect, voxelize
 from robocache.cli.plan import MODES
 
-_EPILOG = "PATH is a LeRobot v2.0, v2.1 or v3.0 folder, a folder of CSV files, or one CSV file."
+_EPILOG = (
+    "PATH is a LeRobot v2.0, v2.1 or v3.0 folder, an RLDS folder of TFRecord files, a robomimic HDF5 file, a CALVIN "
+    "folder, a folder of CSV files, or one CSV file."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,13 +64,19 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "inspect", help="what a dataset holds, its timing, and what is wrong with it", epilog=_EPILOG
     )
     show.add_argument("path", type=Path, metavar="PATH")
+    _add_fps(show)
     show.add_argument("--json", action="store_true", help="print JSON instead of a table")
     show.set_defaults(run=inspect.run)
+
+
+def _add_fps(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--fps", type=float, metavar="HZ", help="rate of data that has steps and no time")
 
 
 def _add_align(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     line_up = commands.add_parser("align", help="every stream at the same instants, into one file", epilog=_EPILOG)
     line_up.add_argument("path", type=Path, metavar="PATH")
+    _add_fps(line_up)
     line_up.add_argument("--hz", type=float, required=True, help="rate of the output")
     line_up.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help=".parquet, .npz or .safetensors"

@@ -18,7 +18,8 @@ from robocache._frameworks import to_numpy
 from robocache.cli.plan import StreamPlan, plan_streams
 from robocache.cli.progress import count, progress
 from robocache.cli.writers import Column, open_output
-from robocache.dataset import NUMERIC_KINDS, SKIPPED, Dataset, Episode
+from robocache.dataset import Dataset
+from robocache.episode import NUMERIC_KINDS, SKIPPED, Episode
 from robocache.errors import DataError, InvalidArgument, Unsupported
 from robocache.rates import exact_rate, tick_count, ticks_ns
 
@@ -40,7 +41,7 @@ class Options:
 def run(arguments: argparse.Namespace) -> None:
     """Aligns all episodes and says on stderr what was left out."""
     options = _options(arguments)
-    data = robocache.open(arguments.path, on_bad_episode=arguments.on_bad_episode)
+    data = robocache.open(arguments.path, on_bad_episode=arguments.on_bad_episode, fps=arguments.fps)
     only = None if arguments.streams is None else [name.strip() for name in arguments.streams.split(",")]
     plans = plan_streams(data, only, _interps(arguments.interp))
     if len(data.episodes) == 0:
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
             episodes += 1
         if rows == 0:
             raise DataError(_why_no_row(data, episodes, options))
-    left_out = [name for name, info in data.streams.items() if only is None and info.kind not in NUMERIC_KINDS]
+    whole = {name: info for name, info in data.streams.items() if info.part_of is None}
+    left_out = [name for name, info in whole.items() if only is None and info.kind not in NUMERIC_KINDS]
     _summarise(data, arguments, [count(rows, "row"), count(episodes, "episode"), count(len(plans), "stream")], left_out)
 
 

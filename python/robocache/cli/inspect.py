@@ -11,24 +11,28 @@ import numpy as np
 import numpy.typing as npt
 
 import robocache
+from robocache.cli.doctor import Doctor
 from robocache.cli.progress import count, progress
-from robocache.dataset import Dataset, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import StreamInfo
+from robocache.problems import Problem
 from robocache.timing import Timing, measure
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that `inspect` says. `timings` has every stream that any episode has."""
+    """All that `inspect` says. `timings` has every stream that any episode has; `problems` has the doctor's, too."""
 
     data: Dataset
     episodes: int
     duration_s: float
     timings: dict[str, Timing]
+    problems: list[Problem]
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads all episodes, damaged ones excepted, and prints the report."""
-    data = robocache.open(arguments.path, on_bad_episode="skip")
+    data = robocache.open(arguments.path, on_bad_episode="skip", fps=arguments.fps)
     report = examine(data)
     print(json.dumps(_as_json(report), indent=2) if arguments.json else _as_text(report))
 
@@ -36,13 +40,17 @@ def run(arguments: argparse.Namespace) -> None:
 def examine(data: Dataset) -> Report:
     """Measures every stream over all episodes that can be read."""
     stamps: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in data.streams}
+    doctor = Doctor()
     episodes, duration_s = 0, 0.0
+    data.look_for_strays()
     for episode in progress(data.episodes, len(data.episodes), "reading"):
         episodes += 1
         duration_s += episode.duration_s
+        doctor.add(episode)
         for name in episode.names:
             stamps[name].append(episode[name].stamps_ns)
-    return Report(data, episodes, duration_s, {name: measure(arrays) for name, arrays in stamps.items()})
+    timings = {name: measure(arrays) for name, arrays in stamps.items()}
+    return Report(data, episodes, duration_s, timings, [*data.problems, *doctor.problems()])
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -56,7 +64,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         "duration_s": report.duration_s,
         "tasks": {str(index): text for index, text in data.tasks.items()},
         "streams": [asdict(info) | asdict(report.timings[name]) for name, info in data.streams.items()],
-        "problems": [asdict(problem) for problem in data.problems],
+        "problems": [asdict(problem) for problem in report.problems],
     }
 
 
@@ -83,9 +91,8 @@ def _as_text(report: Report) -> str:
     ]
     rows = [_row(info, report.timings[name]) for name, info in data.streams.items()]
     lines += format_table(header, rows, right_from=4, right_to=10)
-    problems = data.problems
-    lines += ["", f"{count(len(problems), 'problem')} with the files{':' if problems else ''}"]
-    lines += [f"  {problem}" for problem in problems]
+    lines += ["", f"doctor: {count(len(report.problems), 'problem')}{':' if report.problems else ''}"]
+    lines += [f"  {problem}" for problem in report.problems]
     return "\n".join(lines)
 
 
@@ -94,7 +101,7 @@ def _row(info: StreamInfo, timing: Timing) -> list[str]:
         info.name,
         info.kind,
         info.dtype,
-        "x".join(map(str, info.shape)),
+        "x".join("?" if size < 0 else str(size) for size in info.shape),
         f"{timing.samples:,}",
         _number(timing.rate_hz),
         _number(timing.jitter_p50_ms),

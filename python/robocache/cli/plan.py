@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from robocache.dataset import NUMERIC_KINDS, Dataset, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import NUMERIC_KINDS, StreamInfo
 from robocache.errors import InvalidArgument
 from robocache.formats.columns import find_quaternions
 
@@ -41,7 +42,7 @@ class StreamPlan:
 
 
 def plan_streams(data: Dataset, only: Sequence[str] | None, interps: Mapping[str, str]) -> list[StreamPlan]:
-    """The numeric streams, or those of `only`; `interps` overrides the mode of a stream.
+    """The numeric streams that are no parts of others, or those of `only`; `interps` overrides the mode of a stream.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def plan_streams(data: Dataset, only: Sequence[str] | None, interps: Mapping[str
     for name in only or ():
         if data.streams[name].kind not in NUMERIC_KINDS:
             raise InvalidArgument(f"align: stream {name} is {data.streams[name].kind}, expected numbers")
-    names = only or [name for name, info in data.streams.items() if info.kind in NUMERIC_KINDS]
+    names = only or [n for n, info in data.streams.items() if info.kind in NUMERIC_KINDS and info.part_of is None]
     if not names:
         raise InvalidArgument(f"align: {data.path} has no stream of numbers, it has {_listed(data)}")
     return [_plan(data.streams[name], interps.get(name)) for name in dict.fromkeys(names)]

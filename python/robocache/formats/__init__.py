@@ -1,31 +1,43 @@
 """Readers of datasets on disk, one module a format.
 
-A module has `LOOKS_FOR` (what it recognises, in words), `detect(path)` and `read(path, on_bad_episode)`.
+A module has `LOOKS_FOR` (what it recognises, in words), `detect(path)`, `OPTIONS` (the names of those it takes), and
+`read(path, on_bad_episode, **options)`.
 """
 
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from robocache.dataset import Dataset, OnBadEpisode
+from robocache.dataset import Dataset
+from robocache.episode import OnBadEpisode
 from robocache.errors import DataError, InvalidArgument
 
-# In order of detection: a LeRobot folder may have a stray CSV file in it.
-_MODULES = {"lerobot": "robocache.formats.lerobot", "csv": "robocache.formats.csv_folder"}
+# In order of detection: a folder of another format may have a stray CSV file in it.
+_MODULES = {
+    "lerobot": "robocache.formats.lerobot",
+    "rlds": "robocache.formats.rlds",
+    "robomimic": "robocache.formats.robomimic",
+    "calvin": "robocache.formats.calvin",
+    "csv": "robocache.formats.csv_folder",
+}
 
 
-def open_format(path: Path, name: str | None, on_bad_episode: OnBadEpisode) -> Dataset:
+def open_format(path: Path, name: str | None, on_bad_episode: OnBadEpisode, options: dict[str, Any]) -> Dataset:
     """Opens `path` with the named reader, or with the first one that recognises it."""
     if name is not None and name not in _MODULES:
         raise InvalidArgument(f"open: format is {name!r}, expected one of {', '.join(_MODULES)}")
     if not path.exists():
         raise FileNotFoundError(f"open: no such file or folder: {path}")
     modules = {n: _import(n) for n in ([name] if name else _MODULES)}
-    for module in modules.values():
+    for found, module in modules.items():
         if module.detect(path):
-            dataset: Dataset = module.read(path, on_bad_episode)
+            for option in sorted(options.keys() - module.OPTIONS):
+                raise InvalidArgument(f"open: {option} is {options[option]!r}, expected none: {found} data takes none")
+            dataset: Dataset = module.read(path, on_bad_episode, **options)
             return dataset
     looked_for = "; ".join(f"{module.LOOKS_FOR} ({n})" for n, module in modules.items())
     raise DataError(f"open: {path} is no dataset that can be read, looked for {looked_for}{_hint(path, modules)}")
@@ -47,6 +59,7 @@ def _hint(path: Path, modules: dict[str, ModuleType]) -> str:
     if not path.is_dir():
         return ""
     for child in sorted(path.iterdir()):
-        if child.is_dir() and any(module.detect(child) for module in modules.values()):
-            return f"; hint: {child} is one"
+        with suppress(OSError):  # no right to look into it
+            if any(module.detect(child) for module in modules.values()):
+                return f"; hint: {child} is one"
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robocache.dataset import StreamInfo
+from robocache.episode import StreamInfo
 
 # Loggers print quaternions with few digits; further off than this, it is not a rotation.
 _NORM_TOLERANCE = 1e-2

@@ -58,6 +58,11 @@ def names_a_quaternion(stream: str) -> bool:
     return _QUATERNION_STREAM.search(stream) is not None
 
 
+def is_quaternion(stream: str, shape: tuple[int, ...], names: Sequence[str] | None) -> bool:
+    """Whether floats of this shape are a quaternion: by the names of their columns, else by that of the stream."""
+    return shape == (4,) and bool(find_quaternions(names) if names else names_a_quaternion(stream))
+
+
 def is_quantity(name: str) -> bool:
     """Whether the name has a physical unit. Time does not count: integer nanoseconds must stay integers."""
     unit = split_unit(name)[1]

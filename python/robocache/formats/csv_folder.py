@@ -26,15 +26,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from robocache.dataset import SKIPPED, Dataset, Episode, Kind, OnBadEpisode, ProblemLog, SampleStream, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import SKIPPED, Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.checks import Fault, stamp_faults, value_faults
 from robocache.formats.columns import find_quaternions, in_vector, is_quantity, split_unit
 from robocache.formats.csv_config import FILE_NAME, StreamConfig, read_config
 from robocache.formats.csv_file import CsvFile, StampColumn
+from robocache.problems import ProblemLog
 from robocache.timing import measure
 
 LOOKS_FOR = f"*.csv or {FILE_NAME}"
+OPTIONS: frozenset[str] = frozenset()
 
 _SHOWN_REASONS = 3
 

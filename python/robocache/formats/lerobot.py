@@ -16,17 +16,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import Dataset, Episode, Kind, OnBadEpisode, ProblemLog, SampleStream, StreamInfo
+from robocache.dataset import Dataset
+from robocache.episode import Episode, Kind, OnBadEpisode, SampleStream, StreamInfo
 from robocache.errors import DataError
 from robocache.formats.arrow_values import column_kind, dense, sample_shape
 from robocache.formats.checks import Fault, stamp_faults, value_faults
-from robocache.formats.columns import find_quaternions, names_a_quaternion
+from robocache.formats.columns import is_quaternion
 from robocache.formats.frame_clock import derive_stamps
 from robocache.formats.lerobot_files import Located, locate_episodes, locate_videos
-from robocache.formats.lerobot_meta import Feature, Meta, read_meta
+from robocache.formats.lerobot_meta import Feature, Meta, read_meta, split_spans
+from robocache.formats.lerobot_parts import Part, read_parts
 from robocache.formats.row_reader import RowReader
+from robocache.problems import ProblemLog
 
 LOOKS_FOR = "meta/info.json, meta/episodes.jsonl or meta/episodes/"
+OPTIONS: frozenset[str] = frozenset()
 
 _BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index")
 
@@ -43,19 +47,29 @@ def read(path: Path, on_bad_episode: OnBadEpisode) -> Dataset:
     located = locate_episodes(path, meta, log)
     videos = locate_videos(path, meta, located, log)
     streams = _describe_streams(meta, located, videos, log)
-    reader = _EpisodeReader(path, meta, streams, videos, log)
+    parts = read_parts(path, streams, log)
+    reader = _EpisodeReader(path, meta, streams, parts, videos, log)
     indices = list(located)
     return Dataset(
         format=f"lerobot {meta.version}",
         path=path,
-        streams=streams,
+        streams=streams | {name: part.info for name, part in parts.items()},
         episode_count=len(indices),
         make_episode=lambda row: reader.episode(indices[row], located[indices[row]]),
         log=log,
         on_bad_episode=on_bad_episode,
         tasks=meta.tasks,
         fps=None if meta.fps is None else float(meta.fps),
+        splits=_splits(meta, indices),
     )
+
+
+def _splits(meta: Meta, indices: Sequence[int]) -> dict[str, list[int]]:
+    """The splits of info.json, each a half-open range of episode_index, less the episodes that are not there."""
+    return {
+        name: [row for row, index in enumerate(indices) if first <= index < end]
+        for name, (first, end) in split_spans(meta.info).items()
+    }
 
 
 def _describe_streams(
@@ -123,7 +137,7 @@ def _claimed_info(name: str, feature: Feature, meta: Meta) -> StreamInfo:
 
 
 def _kind(name: str, kind: Any, shape: tuple[int, ...], names: tuple[str, ...] | None) -> Kind:
-    if kind == "float" and shape == (4,) and (find_quaternions(names) if names else names_a_quaternion(name)):
+    if kind == "float" and is_quaternion(name, shape, names):
         return "quaternion"
     out: Kind = kind
     return out
@@ -157,12 +171,14 @@ class _EpisodeReader:
         root: Path,
         meta: Meta,
         streams: Mapping[str, StreamInfo],
+        parts: Mapping[str, Part],
         videos: Mapping[str, frozenset[int]],
         log: ProblemLog,
     ) -> None:
         self._root = root
         self._meta = meta
         self._streams = streams
+        self._parts = parts
         self._videos = videos
         self._log = log
         self._rows = RowReader()
@@ -170,9 +186,13 @@ class _EpisodeReader:
     def episode(self, index: int, located: Located) -> Episode:
         listed = self._meta.listed.get(index)
         names = [name for name in self._streams if self._has(index, located, name)]
-        return Episode(
-            index, located.length, listed.tasks if listed else (), names, lambda: self._read(index, located, names)
-        )
+        parts = [name for name, part in self._parts.items() if part.whole in names]
+
+        def read() -> Mapping[str, SampleStream]:
+            streams = self._read(index, located, names)
+            return {**streams, **{name: self._part(index, name, streams) for name in parts}}
+
+        return Episode(index, located.length, listed.tasks if listed else (), [*names, *parts], read)
 
     def _has(self, index: int, located: Located, name: str) -> bool:
         if name in self._videos:
@@ -261,3 +281,11 @@ class _EpisodeReader:
         if name == "task_index" and not set(np.unique(values).tolist()) <= set(self._meta.tasks):
             self._log.add_episode("data", "task_index has no text in the list of tasks", index)
         return SampleStream(info, values, stamps)
+
+    def _part(self, index: int, name: str, streams: Mapping[str, SampleStream]) -> SampleStream:
+        part = self._parts[name]
+        stream = part.of(streams[part.whole])
+        # Among other columns nobody has seen that these are a rotation.
+        if part.info.kind == "quaternion" and self._streams[part.whole].kind != "quaternion":
+            self._report(index, value_faults(part.info, stream.values))
+        return stream

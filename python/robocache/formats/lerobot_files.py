@@ -8,14 +8,16 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import ProblemLog, index_ranges
-from robocache.formats.lerobot_meta import Meta, fill_template, is_lfs_pointer
+from robocache.formats.git_lfs import is_lfs_pointer
+from robocache.formats.lerobot_meta import Meta, fill_template
+from robocache.problems import ProblemLog, index_ranges
 
 _EPISODE_FILE = re.compile(r"episode_(\d+)\.(?:parquet|mp4)$")
 
@@ -212,7 +214,9 @@ def locate_videos(root: Path, meta: Meta, episodes: Iterable[int], log: ProblemL
         if len(usable) < len(readable):
             pointers = len(readable) - len(usable)
             log.add(key, f"{pointers} of {len(paths)} videos are Git-LFS pointers; hint: git lfs pull")
-        present = _episodes_with_video(key, usable, meta, episodes)
+        present, strays = _episodes_with_video(key, usable, meta, episodes)
+        if strays:
+            log.add(key, f"videos that are of no episode in the data: {len(strays)}, first {strays[0]}")
         absent = set(episodes) - present
         if absent:
             count = len(present) + len(absent)
@@ -221,9 +225,27 @@ def locate_videos(root: Path, meta: Meta, episodes: Iterable[int], log: ProblemL
     return out
 
 
-def _episodes_with_video(key: str, paths: list[Path], meta: Meta, episodes: Iterable[int]) -> set[int]:
-    if not meta.many_per_file:
-        found = {int(match[1]) for path in paths if (match := _EPISODE_FILE.search(path.name))}
-        return found & set(episodes)
-    numbers = {tuple(int(n) for n in re.findall(r"-(\d+)", "/".join(path.parts[-2:]))) for path in paths}
-    return {i for i in episodes if i in meta.listed and meta.listed[i].videos.get(key) in numbers}
+def _episodes_with_video(
+    key: str, paths: list[Path], meta: Meta, episodes: Iterable[int]
+) -> tuple[set[int], list[str]]:
+    """The episodes that have a video, and the names of the files that are of none."""
+    wanted: dict[Any, set[int]] = {}
+    for i in episodes:
+        place = meta.listed[i].videos.get(key) if meta.many_per_file and i in meta.listed else i
+        wanted.setdefault(place, set()).add(i)
+    present: set[int] = set()
+    strays: list[str] = []
+    for path in sorted(paths):
+        having = wanted.get(_place(path, meta), set())
+        present |= having
+        if not having:
+            strays.append("/".join(path.parts[-2:]))
+    return present, strays
+
+
+def _place(path: Path, meta: Meta) -> Any:
+    """What the metadata calls a video: of a shared one the numbers of folder and file, else its episode."""
+    if meta.many_per_file:
+        return tuple(int(n) for n in re.findall(r"-(\d+)", "/".join(path.parts[-2:])))
+    match = _EPISODE_FILE.search(path.name)
+    return int(match[1]) if match else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.dataset import ProblemLog
 from robocache.errors import DataError
+from robocache.formats.git_lfs import LFS_HINT, is_lfs_pointer
+from robocache.problems import ProblemLog
 from robocache.rates import exact_rate
 
-_LFS_PREFIX = b"version https://git-lfs"
-_LFS_HINT = "is a Git-LFS pointer, not the file; hint: git lfs pull"
+_SPAN = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,6 @@ class Meta:
         return "meta/episodes" if self.many_per_file else "meta/episodes.jsonl"
 
 
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is what Git-LFS leaves in a file's place; not so for one that cannot be read."""
-    try:
-        if path.stat().st_size > 1024:
-            return False
-        with path.open("rb") as file:
-            return file.read(len(_LFS_PREFIX)) == _LFS_PREFIX
-    except OSError:
-        return False
-
-
 def read_meta(root: Path, log: ProblemLog) -> Meta:
     """Reads `meta/` of v2.0, v2.1 and v3.0; the layout is told by the files, not by codebase_version.
 
@@ -104,7 +94,7 @@ def _read_info(path: Path, log: ProblemLog) -> dict[str, Any]:
         log.add("meta/info.json", "is missing; rate, shapes and names are taken from the data files")
         return {}
     if is_lfs_pointer(path):
-        raise DataError(f"open: {path} {_LFS_HINT}")
+        raise DataError(f"open: {path} {LFS_HINT}")
     try:
         info = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -172,7 +162,7 @@ def _json_lines(path: Path, log: ProblemLog) -> Iterator[tuple[str, dict[str, An
         log.add(where, "is missing")
         return
     if is_lfs_pointer(path):
-        log.add(where, _LFS_HINT)
+        log.add(where, LFS_HINT)
         return
     try:
         text = path.read_bytes()
@@ -242,7 +232,7 @@ def _read_tasks_parquet(root: Path, log: ProblemLog) -> dict[int, str]:
         log.add("meta/tasks.parquet", "is missing")
         return {}
     if is_lfs_pointer(path):
-        log.add("meta/tasks.parquet", _LFS_HINT)
+        log.add("meta/tasks.parquet", LFS_HINT)
         return {}
     try:
         table = pq.read_table(path)
@@ -267,7 +257,7 @@ def _read_episodes_parquet(root: Path, log: ProblemLog) -> dict[int, ListedEpiso
     for path in files:
         where = path.relative_to(root).as_posix()
         if is_lfs_pointer(path):
-            log.add(where, _LFS_HINT)
+            log.add(where, LFS_HINT)
             continue
         try:
             rows = _episode_rows(path)
@@ -311,6 +301,13 @@ def _listed_episode(row: dict[str, Any]) -> ListedEpisode:
     return ListedEpisode(row.get("length"), _strings(row.get("tasks")), file_of("data"), videos)
 
 
+def split_spans(info: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The splits of info.json, half-open ranges of episode_index; less those written in another way."""
+    splits = info.get("splits")
+    found = {name: _SPAN.fullmatch(str(span)) for name, span in splits.items()} if isinstance(splits, dict) else {}
+    return {name: (int(span[1]), int(span[2])) for name, span in found.items() if span}
+
+
 def _check_totals(meta: Meta, log: ProblemLog) -> None:
     """Compares the counts of info.json with the lists beside it."""
 
@@ -321,8 +318,6 @@ def _check_totals(meta: Meta, log: ProblemLog) -> None:
     check("total_episodes", len(meta.listed), "episodes are listed")
     check("total_frames", sum(e.length or 0 for e in meta.listed.values()), "frames are listed")
     check("total_tasks", len(meta.tasks), "tasks are listed")
-    splits = meta.info.get("splits")
-    for split, span in splits.items() if isinstance(splits, dict) else ():
-        end = str(span).rpartition(":")[2]
-        if end.isdigit() and int(end) > max(meta.listed, default=-1) + 1:
-            log.add("meta/info.json", f"split {split} is {span}, but {len(meta.listed)} episodes are listed")
+    for split, (first, end) in split_spans(meta.info).items():
+        if end > max(meta.listed, default=-1) + 1:
+            log.add("meta/info.json", f"split {split} is {first}:{end}, but {len(meta.listed)} episodes are listed")

@@ -24,11 +24,12 @@ from robocache.torch.eager import (
     refuse_time_gradients,
     wants_gradient,
 )
+from robocache.torch.loading import LoaderDataset
 from robocache.torch.operators import refuse_transforms
 from robocache.torch.streams import Interp, Missing, Order, Policy, Stream, arguments, columns_of, native
 from robocache.torch.voxels import VoxelizeResult, voxelize
 
-__all__ = ["AlignResult", "Stream", "VoxelizeResult", "align", "resample", "voxelize"]
+__all__ = ["AlignResult", "LoaderDataset", "Stream", "VoxelizeResult", "align", "resample", "voxelize"]
 
 
 class AlignResult(NamedTuple):
