@@ -19,7 +19,8 @@ struct LoaderOptions {
 
 /// Batches of windows in a sampler's order, made ahead by threads of this process.
 ///
-/// Not for several threads at once. In a process forked from the one that made it, it cannot be used: `next` says so.
+/// Safe from several threads: their calls come one after the other. In a process forked from the one that made it, it
+/// cannot be used: all calls throw Unsupported.
 class Loader {
  public:
   /// Throws InvalidArgument.

@@ -18,16 +18,18 @@ struct Anchor;
 struct PlanStep;
 struct WindowMarks;
 
-/// How far an offset may be from a sample and still name it: LeRobot's own tolerance in s, and never more than a part of
-/// the time between two samples.
+/// How far an offset of a window on samples may be from one and still name it: LeRobot's own tolerance in s, and never
+/// more than a part of the time between two samples.
 inline constexpr double kSampleTolerance_s = 1e-4;
 inline constexpr double kSampleTolerance = 0.1;
 
 /// What a batch takes of one stream: K rows around a sample's own time (the anchor).
 ///
-/// Where the stream has the anchors' clock, and that has a rate, an offset o is a number of samples: o * rate rounded half
-/// to even, if it is that to these tolerances. Nothing is searched, and no rounded nanosecond decides which sample is
-/// meant. All other offsets are times: the anchor's stamp + round(o * 1e9) ns, aligned as `align` does.
+/// Where stream and anchors have one rate, and the stream begins at one of its samples, offsets count these, and no rounded
+/// nanosecond decides which ones are meant: o * rate, rounded half to even if it is that (on_samples: to these tolerances), is a sample;
+/// any other row is between two, with the weight that o * rate has behind its point. On other clocks offsets are times: the
+/// anchor's stamp + round(o * 1e9) ns, aligned as `align` does; if both have a rate, to 2 ns. An offset of 0 on the anchors'
+/// own clock is the anchor.
 struct Window {
   std::string stream;
   std::vector<double> offsets_s = {};  ///< K of them, in any order
@@ -89,6 +91,7 @@ class Windows {
   struct Target {
     std::int64_t time_ns = 0;  ///< behind the anchor
     std::int64_t samples = 0;  ///< the same in samples of the anchors' clock, rounded down
+    double weight = 0;         ///< and what is left
     bool is_sample = false;    ///< it is exactly that
     friend bool operator==(const Target&, const Target&) = default;
   };
@@ -98,7 +101,10 @@ class Windows {
     std::size_t column = 0;
     std::vector<Target> targets = {};
     Interp interp = Interp::automatic;
-    bool counted = false;        ///< Target::samples says about where a sample is
+    double rate_hz = 0;          ///< of stream and anchors, where that is one
+    bool counted = false;        ///< there is one: Target::samples counts
+    bool same_clock = false;     ///< stream and anchors have one clock
+    std::int64_t slack_ns = 0;   ///< to which stamps of stream and anchors are rounded
     bool takes_samples = false;  ///< all targets are samples
     bool is_run = false;         ///< they are one behind the other, and taken as they are
     std::size_t like = 0;        ///< the first window whose rows are the same, which may be itself

@@ -620,6 +620,7 @@ class StoreBuilder:
         """arrays: (values, stamps_ns) of each stream"""
 
     def finish(self) -> Store: ...
+
 class TFRecordExample:
     """
     A tf.train.Example in a TFRecord file: lists of values by key; of a key that is not in it, an empty one.

@@ -24,6 +24,9 @@ Framework = Literal["numpy", "torch", "jax"]
 class Loader:
     """Batches of windows, in an order that seed and epoch choose, made ahead by threads of this process.
 
+    Several threads may use one loader: their calls come one after the other. A batch that could not be made raises in
+    its turn, and counts as given.
+
     ``for batch in loader:`` goes through the rest of the epoch, and the next ``for`` through the next one. A batch is a
     dict: for each key of `window` the rows ``batch[key]`` [B, K, ...shape] and ``batch[key + "_is_pad"]`` bool [B, K],
     which is true for rows outside the episode; ``batch["index"]`` int64 [B], the number of each sample;
@@ -44,8 +47,8 @@ class Loader:
         As in `robocache.Sampler`, which defines the order.
     normalize : str or dict, optional
         "mean_std" or "min_max", for all streams of floats in `window`; or for each stream named one of these, or its
-        statistics: a dict with "mean" and "std", or "min" and "max", of one number a column. `normalizers` has what is
-        used.
+        statistics: a dict with "mean" and "std", or "min" and "max", of one number a column; or another loader's
+        `normalizers`. `normalizers` has what is used.
     dtype : optional
         float16, bfloat16, float32 or float64, by name or as the framework's own: of streams of floats, and of all that
         are normalized. Not said: the stream's own; float32 for integers that are normalized.
@@ -119,6 +122,13 @@ class Loader:
         while self.epoch == epoch:
             yield self._core.next()
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of a whole epoch."""
+        order = self._order._batches()
+        size: int = order["batch_size"]
+        return self.samples // size if order["drop_last"] else -(-self.samples // size)
+
     def __len__(self) -> int:
         """Batches that the epoch still has."""
         return self._core.batches_left
@@ -137,6 +147,11 @@ class Loader:
     def samples(self) -> int:
         """Samples of an epoch, of all ranks."""
         return self._core.samples
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """Epoch and place in it of the next batch, in samples of all ranks."""
+        return self._core.state
 
     @property
     def epoch(self) -> int:
@@ -186,12 +201,13 @@ class Loader:
 def _check_window(window: Mapping[str, Window]) -> None:
     if not isinstance(window, Mapping) or not window:
         raise InvalidArgument(f"Loader: window is {window!r}, expected a dict of stream names to windows")
-    taken = {"index", "episode_index", "t_ns"}
+    marks = {name + end for name in window for end in ("_is_pad", "_valid", "_age_ns")}
+    taken = {"index", "episode_index", "t_ns", *marks}
     for name, wanted in window.items():
         if not isinstance(wanted, Window):
             raise InvalidArgument(f"Loader: window[{name!r}] is {wanted!r}, expected rc.past(...) or one of its kind")
         if name in taken:
-            raise InvalidArgument(f"Loader: window has {name!r}, expected no stream that batches have anyway")
+            raise InvalidArgument(f"Loader: window has {name!r}, expected no name that batches have anyway")
 
 
 def _loaded(
@@ -257,10 +273,11 @@ def build_windows(
 
     interps = {name: wanted.options.get("interp") for name, wanted in window.items()}
     first = made(interps)
-    # Quaternions between samples turn; where no row is between samples, they are as they were logged.
+    # Where no row is between samples, they are as they were logged.
     for w, name in enumerate(window):
-        if interps[name] is None and store.streams[name].kind == "quaternion" and not first.takes_samples(w):
-            interps[name] = "slerp"
+        if interps[name] is None and not first.takes_samples(w):
+            info = store.streams[name]
+            interps[name] = info.interp or ("slerp" if info.kind == "quaternion" else None)
     return made(interps)
 
 

@@ -21,7 +21,8 @@ class Samples(Sequence[dict[str, Any]]):
 
     ``samples[i]`` is a dict of all streams of numbers: [...shape], a scalar where the shape is [1]; for keys of
     `delta_timestamps` [K, ...shape] with ``key + "_is_pad"`` bool [K]; beside them `index`, `episode_index`,
-    `frame_index`, `timestamp` (float32 s), and `task` where the dataset has texts.
+    `frame_index`, `timestamp` (float32 s behind the episode's first sample), and `task` where the dataset has texts.
+    `index` counts the samples that were loaded. Items that are asked for together share memory.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class Samples(Sequence[dict[str, Any]]):
         self._deltas = dict(delta_timestamps or {})
         self._store = Store.load(data, None, episodes, on_bad_episode)
         for name in self._deltas:
+            if name in ("index", "episode_index", "frame_index", "timestamp", "task"):
+                raise InvalidArgument(f"samples: delta_timestamps has {name!r}, expected streams; samples have it")
             if name not in self._store.streams:
                 known = ", ".join(self._store.streams)
                 raise InvalidArgument(f"samples: delta_timestamps has {name!r}, expected streams of numbers: {known}")
@@ -45,10 +48,17 @@ class Samples(Sequence[dict[str, Any]]):
         self._windows = build_windows(self._store, asked, self._anchor, {}, None)
         self._like = prototype(framework)
         self._tasks = data.tasks
+        self._task_of = self._tasks_of_samples()
         self._rate_hz = self._store.frame_rate_hz(self._anchor)
-        self._first = {
-            int(e): int(o) for e, o in zip(self._store.episodes, self._store.offsets(self._anchor), strict=False)
-        }
+        self._ends = self._store.offsets(self._anchor)
+        self._stamps = self._store.stamps_ns(self._anchor)
+
+    def _tasks_of_samples(self) -> Any:
+        """The task_index of each sample, where there is one for each."""
+        if not self._tasks or "task_index" not in self._store.streams:
+            return None
+        of_samples = np.array_equal(self._store.offsets("task_index"), self._store.offsets(self._anchor))
+        return self._store.values("task_index").reshape(-1) if of_samples else None
 
     def __len__(self) -> int:
         return self._windows.samples
@@ -77,15 +87,17 @@ class Samples(Sequence[dict[str, Any]]):
             out[name] = values[..., 0] if info.shape == (1,) else values
             if name in self._deltas:
                 out[name + "_is_pad"] = batch[name + "_is_pad"][b]
-        index, episode, t_ns = (int(batch[key][b]) for key in ("index", "episode_index", "t_ns"))
-        scalars = {"index": index, "episode_index": episode, "frame_index": index - self._first[episode]}
+        index, t_ns = int(batch["index"][b]), int(batch["t_ns"][b])
+        first = int(self._ends[np.searchsorted(self._ends, index, "right") - 1])
+        scalars = {"index": index, "episode_index": int(batch["episode_index"][b]), "frame_index": index - first}
         for name, number in scalars.items():
             out[name] = self._scalar(number, "int64")
         # Frames have their exact time, stamps are rounded to a nanosecond.
-        seconds = t_ns / 1e9 if self._rate_hz is None else scalars["frame_index"] / self._rate_hz
+        since_ns = t_ns - int(self._stamps[first])
+        seconds = since_ns / 1e9 if self._rate_hz is None else scalars["frame_index"] / self._rate_hz
         out["timestamp"] = self._scalar(seconds, "float32")
-        if "task_index" in out and self._tasks:
-            out["task"] = self._tasks.get(int(out["task_index"]), "")
+        if self._task_of is not None:
+            out["task"] = self._tasks.get(int(self._task_of[index]), "")
         return out
 
     def _scalar(self, number: float, dtype: str) -> Any:

@@ -10,6 +10,8 @@ from typing import Any, SupportsIndex
 
 from robocache.errors import InvalidArgument
 
+_MOST_ROWS = 1 << 24
+
 
 @dataclass(frozen=True)
 class Window:
@@ -30,7 +32,7 @@ class Window:
     offsets_s: tuple[float, ...] = ()
     last: int = 0
     on_samples: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __len__(self) -> int:
         return self.last or len(self.offsets_s)
@@ -136,6 +138,8 @@ def _rows(op: str, ms: float, hz: float) -> int:
         if not (math.isfinite(value) and value > 0):
             raise InvalidArgument(f"{op}: {name} is {value}, expected a positive number")
     rows = ms * hz / 1000
+    if rows > _MOST_ROWS:
+        raise InvalidArgument(f"{op}: ms is {ms:g} at {hz:g} Hz, {rows:g} rows, expected at most {_MOST_ROWS}")
     n = round(rows)
     if n < 1 or abs(rows - n) > 1e-6 * n:
         raise InvalidArgument(

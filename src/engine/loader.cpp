@@ -50,15 +50,21 @@ class Loader::Engine {
 
   [[nodiscard]] const Windows& windows() const { return windows_; }
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
-  [[nodiscard]] const Sampler& given() const { return given_; }
   /// Threads do not come along into a fork, and locks stay as they were.
   [[nodiscard]] bool is_elsewhere() const { return getpid() != process_; }
 
+  [[nodiscard]] std::int64_t samples() const { return given_.samples(); }
+  [[nodiscard]] std::int64_t batches_left() {
+    const auto turn = take_turn();
+    return given_.batches_left();
+  }
+  [[nodiscard]] SamplerState state() {
+    const auto turn = take_turn();
+    return given_.state();
+  }
+
   std::optional<Batch> next(std::optional<std::chrono::milliseconds> patience) {
-    if (is_elsewhere()) {
-      kCheck.unsupported("process", "a fork of the one that made the loader", "that one",
-                         "make a loader in each process; it needs no workers");
-    }
+    const auto turn = take_turn();
     if (closed_) kCheck.fail("loader", "closed", "open");
     if (options_.prefetch == 0) {
       const Sampler::Part part = given_.part();
@@ -70,6 +76,7 @@ class Loader::Engine {
   }
 
   void seek(SamplerState state) {
+    const auto turn = take_turn();
     given_.seek(state);
     const std::lock_guard lock(mutex_);
     ahead_.seek(state);
@@ -79,6 +86,7 @@ class Loader::Engine {
 
   void close() noexcept {
     if (is_elsewhere()) return;
+    const std::lock_guard turn(turns_);
     {
       const std::lock_guard lock(mutex_);
       closed_ = true;
@@ -97,8 +105,18 @@ class Loader::Engine {
     std::exception_ptr error{};
   };
 
+  /// Calls of several threads come one after the other.
+  [[nodiscard]] std::unique_lock<std::mutex> take_turn() {
+    if (is_elsewhere()) {
+      kCheck.unsupported("process", "a fork of the one that made the loader", "that one",
+                         "make a loader in each process; it needs no workers");
+    }
+    return std::unique_lock(turns_);
+  }
+
   void start() {
     const int threads = std::min(options_.prefetch, processor_count());
+    threads_.reserve(static_cast<std::size_t>(threads));
     try {
       while (static_cast<int>(threads_.size()) < threads)
         threads_.push_back(start_thread([](void* engine) { static_cast<Engine*>(engine)->work(); }, this));
@@ -157,11 +175,12 @@ class Loader::Engine {
   const pid_t process_ = getpid();
   const Windows windows_;
   const LoaderOptions options_;
-  std::mutex mutex_;  ///< of what stands behind it, but for given_ and threads_, which only the caller uses
+  std::mutex turns_;  ///< of callers, and of given_ and threads_
+  std::mutex mutex_;  ///< of what stands behind it
   std::condition_variable made_, room_;
   Sampler ahead_;
   std::deque<std::shared_ptr<Task>> queue_;
-  bool closed_ = false;
+  bool closed_ = false;  ///< written under both
   Sampler given_;
   std::vector<std::thread> threads_;
 };
@@ -183,9 +202,9 @@ const LoaderOptions& Loader::options() const { return engine_->options(); }
 // NOLINTNEXTLINE(bugprone-unchecked-optional-access): without a limit there always is one
 Batch Loader::next() { return std::move(*engine_->next(std::nullopt)); }
 std::optional<Batch> Loader::next(std::chrono::milliseconds patience) { return engine_->next(patience); }
-std::int64_t Loader::samples() const { return engine_->given().samples(); }
-std::int64_t Loader::batches_left() const { return engine_->given().batches_left(); }
-SamplerState Loader::state() const { return engine_->given().state(); }
+std::int64_t Loader::samples() const { return engine_->samples(); }
+std::int64_t Loader::batches_left() const { return engine_->batches_left(); }
+SamplerState Loader::state() const { return engine_->state(); }
 void Loader::seek(SamplerState state) { engine_->seek(state); }
 void Loader::close() noexcept { engine_->close(); }
 

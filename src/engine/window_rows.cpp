@@ -1,12 +1,16 @@
 #include "engine/window_rows.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "math/unit.hpp"
 
 namespace robocache {
 
 namespace {
+
+/// A weight from which on the later sample is the nearer one; a tie is one in spite of the rounding of rate and offset.
+constexpr double kHalf = 0.5 + 1e-9;
 
 /// The stamps of one episode.
 struct EpisodeStamps {
@@ -22,19 +26,16 @@ class EpisodeRows {
       : plan_(plan),
         stamps_{clock.stamps + clock.offsets[anchor.episode]},
         count_(clock.offsets[anchor.episode + 1] - clock.offsets[anchor.episode]),
-        slack_ns_(clock.rounded ? 1 : 0),
-        options_{plan.interp, plan.window.before, plan.window.after, plan.window.max_gap_ns, plan.window.max_age_ns} {}
+        options_{plan.interp, plan.window.before, plan.window.after, plan.window.max_gap_ns, plan.window.max_age_ns},
+        base_(first_counted(anchor)),
+        limited_(plan.window.max_gap_ns != kNoLimit || plan.window.max_age_ns != kNoLimit) {}
 
   /// Writes row after row; false where one is refused.
   bool place(const Anchor& anchor, PlanStep* steps, const WindowMarks& marks) {
     bool accepted = true;
     if (plan_.window.last > 0) found_ = last_at_or_before(anchor.stamp_ns);
     for (std::size_t k = 0; k < plan_.targets.size(); ++k) {
-      if (const std::int64_t i = anchor.sample + plan_.targets[k].samples; plan_.targets[k].is_sample && is_here(i)) {
-        steps[k] = {i, 0, 0, 0};
-        marks.set(k, false, true, 0);
-        continue;
-      }
+      if (base_ && count(anchor, plan_.targets[k], k, steps, marks)) continue;
       const Row row = plan_.window.last > 0 ? counted_back(anchor, k) : placed(anchor, plan_.targets[k]);
       const Placement& p = row.unit.p;
       accepted = accepted && !p.refused;
@@ -51,6 +52,18 @@ class EpisodeRows {
     bool is_pad = true;
   };
 
+  /// Where the anchor is among the samples of the stream, which are counted from there; none: they are not. Two clocks of
+  /// one rate may begin at different samples of it: T actions behind T + 1 observations, a sensor that was late.
+  [[nodiscard]] std::optional<std::int64_t> first_counted(const Anchor& anchor) const {
+    if (plan_.window.last > 0) return std::nullopt;
+    if (plan_.same_clock) return anchor.sample;
+    if (!plan_.counted || count_ == 0) return std::nullopt;
+    const auto later_ns = static_cast<double>(Clock<std::int64_t>::age_ns(stamps_(0), anchor.first_ns));
+    const double samples = std::nearbyint(later_ns * plan_.rate_hz / 1e9);
+    const bool on_grid = std::abs(samples * 1e9 / plan_.rate_hz - later_ns) <= static_cast<double>(plan_.slack_ns);
+    return on_grid ? std::optional(anchor.sample - static_cast<std::int64_t>(samples)) : std::nullopt;
+  }
+
   static Placement sample(std::int64_t index, std::int64_t age_ns) {
     Placement p;
     p.store = Placement::Store::copy;
@@ -60,18 +73,48 @@ class EpisodeRows {
     return p;
   }
 
-  [[nodiscard]] bool is_here(std::int64_t i) const { return i >= 0 && i < count_; }
+  /// A row among the samples of an episode that are counted; false where it is beyond them.
+  bool count(const Anchor& anchor, const Windows::Target& target, std::size_t k, PlanStep* steps,
+             const WindowMarks& marks) const {
+    if (!target.is_sample && plan_.interp == Interp::pchip) return false;  // needs more than a weight
+    if (!target.is_sample && !plan_.counted) return false;
+    const std::int64_t i = *base_ + target.samples;
+    if (i < 0 || i + (target.is_sample ? 0 : 1) >= count_) return false;
+    steps[k] = {i, 0, 0, 0};
+    bool valid = true;
+    std::int64_t age_ns = 0;
+    if (!target.is_sample) {
+      if (is_curve(plan_.interp)) {
+        steps[k].weight = target.weight;
+      } else if (plan_.interp == Interp::nearest && target.weight > kHalf) {
+        ++steps[k].index;
+      }
+      if (limited_ || marks.age_ns != nullptr) {
+        const std::int64_t t = Clock<std::int64_t>::sum(anchor.stamp_ns, target.time_ns);
+        const Placement p = place_between(i, i + 1, stamps_(i), stamps_(i + 1), t, options_);
+        valid = p.valid;
+        age_ns = p.age_ns;
+      }
+    }
+    marks.set(k, false, valid, age_ns);
+    return true;
+  }
 
-  /// A row that is no sample of the episode by its number.
+  /// A row that is found by its time.
   [[nodiscard]] Row placed(const Anchor& anchor, const Windows::Target& target) {
-    const std::int64_t guess = plan_.counted ? anchor.sample + target.samples : -1;
-    const std::int64_t t = Clock<std::int64_t>::sum(anchor.stamp_ns, target.time_ns);
     // A sample's number says on which side of the episode a row is, where its stamp may be rounded to the other one.
-    const bool outside = target.is_sample;
-    const std::int64_t i = outside ? (guess < 0 ? -1 : count_ - 1) : last_at_or_before(t, guess);
+    const bool outside = base_.has_value() && target.is_sample;
+    const std::int64_t guess = base_ && plan_.counted ? *base_ + target.samples : -1;
+    std::int64_t t = Clock<std::int64_t>::sum(anchor.stamp_ns, target.time_ns);
+    std::int64_t i = 0;
+    if (outside) {
+      i = *base_ + target.samples < 0 ? -1 : count_ - 1;
+    } else {
+      i = last_at_or_before(Clock<std::int64_t>::sum(t, plan_.slack_ns), guess);
+      if (i >= 0 && stamps_(i) >= t - plan_.slack_ns) t = stamps_(i);  // rounding apart, it is that sample
+    }
     const AllSamples<std::int64_t, EpisodeStamps> all{stamps_, count_};
-    const bool is_pad = outside || count_ == 0 || Clock<std::int64_t>::sum(t, slack_ns_) < stamps_(0) ||
-                        t > Clock<std::int64_t>::sum(stamps_(count_ - 1), slack_ns_);
+    const bool is_pad = outside || i < 0 || t > stamps_(count_ - 1);
     return {
         detail::with_shoulders<std::int64_t>(all, robocache::place<std::int64_t>(all, i, t, options_), plan_.interp),
         is_pad};
@@ -106,8 +149,9 @@ class EpisodeRows {
   const Windows::Plan& plan_;
   EpisodeStamps stamps_;
   std::int64_t count_;
-  std::int64_t slack_ns_;
   PlaceOptions options_;
+  std::optional<std::int64_t> base_;  ///< where the anchor is among the samples that are counted
+  bool limited_;                      ///< gaps or ages
   std::int64_t found_ = -1;
 };
 
@@ -116,7 +160,8 @@ class EpisodeRows {
 Anchor anchor_of(const ClockView& clock, std::int64_t number) {
   const std::int64_t* const after = std::upper_bound(clock.offsets, clock.offsets + clock.episodes + 1, number);
   const std::int64_t episode = after - clock.offsets - 1;
-  return {episode, number - clock.offsets[episode], clock.stamps[number]};
+  const std::int64_t first = clock.offsets[episode];
+  return {episode, number - first, clock.stamps[number], clock.stamps[first]};
 }
 
 std::optional<std::size_t> place_windows(const Windows::Plan& plan, const ClockView& clock,

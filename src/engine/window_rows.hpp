@@ -15,6 +15,7 @@ struct Anchor {
   std::int64_t episode = 0;  ///< its place in the store
   std::int64_t sample = 0;   ///< in the episode
   std::int64_t stamp_ns = 0;
+  std::int64_t first_ns = 0;  ///< of the first sample in the episode
 };
 
 /// Stamps of a clock, episode after episode.
@@ -22,13 +23,11 @@ struct ClockView {
   const std::int64_t* stamps;
   const std::int64_t* offsets;
   std::int64_t episodes;
-  bool rounded;  ///< by up to 1 ns: the clock has a rate
 
   explicit ClockView(const Store::Clock& clock)
       : stamps(static_cast<const std::int64_t*>(clock.stamps_ns.data)),
         offsets(static_cast<const std::int64_t*>(clock.offsets.data)),
-        episodes(clock.offsets.shape[0] - 1),
-        rounded(clock.rate_hz > 0) {}
+        episodes(clock.offsets.shape[0] - 1) {}
 
   [[nodiscard]] std::int64_t samples() const { return offsets[episodes]; }
 };

@@ -18,7 +18,10 @@ namespace {
 constexpr const char* kOp = "Windows";
 constexpr Check kCheck{kOp};
 constexpr double kNsPerS = 1e9;
+constexpr std::int64_t kRounded_ns = 2;  ///< two stamps, 1 ns each
+constexpr double kSame = 1e-6;           ///< of a sample: what is left of k / hz * rate by rounding
 constexpr double kMostSeconds = 9.2e9;
+constexpr double kMostSamples = 4e18;  // and an anchor's own number do not overflow
 constexpr std::int64_t kMostRows = std::int64_t{1} << 24;
 
 std::string text_of(double value) {
@@ -66,7 +69,7 @@ bool is_run(const Windows::Plan& plan, const Store::Column& column, DType dtype)
   const Window& window = plan.window;
   const auto holds = [](const Outside& outside) { return outside.policy == Outside::Policy::hold; };
   const auto breaks = [](const Windows::Target& a, const Windows::Target& b) { return b.samples != a.samples + 1; };
-  return plan.counted && plan.takes_samples && !plan.targets.empty() && window.last == 0 && window.scale.empty() &&
+  return plan.same_clock && plan.takes_samples && !plan.targets.empty() && window.last == 0 && window.scale.empty() &&
          window.bias.empty() && dtype == column.stream.dtype && holds(window.before) && holds(window.after) &&
          std::ranges::find(kChanging, plan.interp) == std::end(kChanging) &&
          std::ranges::adjacent_find(plan.targets, breaks) == plan.targets.end();
@@ -94,7 +97,11 @@ void Windows::plan(std::size_t w) {
   Plan& plan = plans_[w];
   const Window& window = plan.window;
   const double rate = store_->clocks()[anchor_clock_].rate_hz;
-  plan.counted = static_cast<std::size_t>(column(w).clock) == anchor_clock_ && rate > 0;
+  const double own_rate = store_->clocks()[static_cast<std::size_t>(column(w).clock)].rate_hz;
+  plan.same_clock = static_cast<std::size_t>(column(w).clock) == anchor_clock_;
+  plan.counted = rate > 0 && own_rate == rate;
+  plan.rate_hz = plan.counted ? rate : 0;
+  plan.slack_ns = rate > 0 && own_rate > 0 ? kRounded_ns : 0;
   plan.interp = window.interp;
   if (plan.interp == Interp::automatic) plan.interp = is_float(column(w).stream.dtype) ? Interp::linear : Interp::hold;
   if (!is_float(dtype(w)) && dtype(w) != column(w).stream.dtype) {
@@ -107,7 +114,7 @@ void Windows::plan(std::size_t w) {
     kCheck.fail(subject(w, window, "last"), "given beside offsets_s", "one of the two");
   }
   plan.targets.resize(window.last > 0 ? static_cast<std::size_t>(window.last) : window.offsets_s.size());
-  plan.takes_samples = plan.counted || window.last > 0;
+  plan.takes_samples = plan.same_clock || window.last > 0;
   for (std::size_t k = 0; k < window.offsets_s.size(); ++k) {
     const double offset = window.offsets_s[k];
     if (!(std::abs(offset) < kMostSeconds)) {
@@ -115,10 +122,17 @@ void Windows::plan(std::size_t w) {
     }
     Target& target = plan.targets[k];
     target.time_ns = std::llrint(offset * kNsPerS);
-    if (!plan.counted) continue;
+    target.is_sample = plan.same_clock && offset == 0;
+    if (!plan.counted) {
+      plan.takes_samples = plan.takes_samples && target.is_sample;
+      continue;
+    }
     const double samples = std::nearbyint(offset * rate);
-    target.is_sample = std::abs(offset * rate - samples) <= std::min(kSampleTolerance_s * rate, kSampleTolerance);
-    target.samples = static_cast<std::int64_t>(target.is_sample ? samples : std::floor(offset * rate));
+    const double tolerance = window.on_samples ? std::min(kSampleTolerance_s * rate, kSampleTolerance) : kSame;
+    target.is_sample = std::abs(offset * rate - samples) <= tolerance;
+    const double whole = target.is_sample ? samples : std::floor(offset * rate);
+    target.samples = static_cast<std::int64_t>(std::clamp(whole, -kMostSamples, kMostSamples));
+    target.weight = target.is_sample ? 0 : offset * rate - whole;
     plan.takes_samples = plan.takes_samples && target.is_sample;
     if (target.is_sample || !window.on_samples) continue;
     kCheck.fail(subject(w, window, "offsets_s"), text_of(offset),

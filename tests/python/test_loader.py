@@ -16,27 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 import robocache as rc
+from made_store import made_store
 from real_data import real
 
 STATE, ACTION = "observation.state", "action"
 HISTORY = [-k / 30 for k in range(9, -1, -1)]
 CHUNK = [k / 30 for k in range(50)]
-
-
-def made_store(
-    counts: tuple[int, ...] = (20, 33), *, rate_hz: float = 10.0, streams: tuple[str, ...] = ("state",)
-) -> rc.Store:
-    """Episodes 0, 1 ... with values [S, 2] that say which sample of the store they are."""
-    infos = [rc.StreamInfo(name, (2,), "float32", rate_hz, "float") for name in streams]
-    builder = rc.StoreBuilder(infos)
-    first = 0
-    for episode, count in enumerate(counts):
-        number = np.arange(first, first + count, dtype=np.float32)
-        stamps = np.round(np.arange(count) * 1e9 / rate_hz).astype(np.int64)
-        values = np.stack([number, -number], axis=1)
-        builder.append(episode, {name: (values + 1000 * i, stamps) for i, name in enumerate(streams)})
-        first += count
-    return builder.finish()
 
 
 def gathered(store: rc.Store, name: str, index: np.ndarray, steps: range) -> tuple[np.ndarray, np.ndarray]:
@@ -153,41 +138,6 @@ def test_a_state_of_another_order_is_refused():
     ):
         with pytest.raises(ValueError, match="another order"):
             other.load_state_dict(state)
-
-
-def test_normalized_values_can_be_restored():
-    store = made_store(streams=("state", "action"))
-    loader = rc.Loader(
-        store,
-        {"state": rc.last(2), "action": rc.last(1)},
-        53,
-        normalize={"state": "mean_std", "action": "min_max"},
-        dtype="float64",
-        framework="numpy",
-    )
-    batch = next(iter(loader))
-    assert batch["state"].dtype == np.float64
-    assert abs(batch["state"][:, 1].mean()) < 1e-6
-    assert abs(batch["state"][:, 1].std() - 1) < 1e-6
-    assert batch["action"].min() == pytest.approx(-1, abs=1e-5)
-    assert batch["action"].max() == pytest.approx(1, abs=1e-5)
-    assert loader.normalizers["state"].statistics["mean"].tolist() == [26, -26]
-    restored = loader.normalizers["action"].restore(batch["action"][:, 0])
-    np.testing.assert_allclose(restored, store.values("action")[batch["index"]], rtol=1e-5, atol=1e-4)
-
-
-def test_statistics_of_ones_own():
-    store = made_store()
-    given = {"state": {"mean": [1, 2], "std": [4, 0]}}
-    batch = next(iter(rc.Loader(store, {"state": rc.last(1)}, 4, shuffle=False, normalize=given, framework="numpy")))
-    np.testing.assert_array_equal(batch["state"][:, 0], [[(i - 1) / 4, -i - 2] for i in range(4)])
-
-
-def test_values_without_statistics_are_named():
-    builder = rc.StoreBuilder([rc.StreamInfo("state", (2,), "float32", None, "float")])
-    builder.append(0, {"state": (np.array([[0, np.nan], [1, 2]], np.float32), np.arange(2))})
-    with pytest.raises(rc.DataError, match="the mean of stream 'state', column 1, is nan"):
-        rc.Loader(builder.finish(), {"state": rc.last(1)}, 1, normalize="mean_std")
 
 
 @pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
@@ -325,3 +275,60 @@ def test_ctrl_c_ends_a_loop():
     _, said = child.communicate(timeout=20)
     assert "KeyboardInterrupt" in said
     assert child.returncode != 0
+
+
+def test_the_dataset_says_how_its_streams_are_interpolated():
+    infos = [
+        rc.StreamInfo("grip", (1,), "float32", None, "float", interp="hold"),
+        rc.StreamInfo("yaw", (1,), "float32", None, "float", interp="angle"),
+    ]
+    builder = rc.StoreBuilder(infos)
+    stamps = np.array([0, 1_000_000_000])
+    values = {"grip": np.array([[0], [1]], np.float32), "yaw": np.array([[3.1], [-3.1]], np.float32)}
+    builder.append(0, {name: (v, stamps) for name, v in values.items()})
+    window = {"grip": rc.offsets([0.5], interp=None), "yaw": rc.offsets([0.5])}
+    batch = next(iter(rc.Loader(builder.finish(), window, 1, shuffle=False, framework="numpy")))
+    assert batch["grip"].item() == 0
+    assert abs(batch["yaw"].item()) == pytest.approx(np.pi, abs=1e-5)
+
+
+def test_names_do_not_collide():
+    with pytest.raises(ValueError, match="window has 'a_is_pad'"):
+        rc.Loader(made_store(streams=("a", "a_is_pad")), {"a": rc.last(1), "a_is_pad": rc.last(1)}, 4)
+
+
+def test_threads_share_a_loader():
+    import threading
+
+    loader = rc.Loader(made_store((8000,)), {"state": rc.last(1)}, 10)
+    found: list[list[int]] = [[] for _ in range(4)]
+
+    def take(mine: list[int]) -> None:
+        for _ in range(100):
+            mine += loader._core.next()["index"].tolist()
+
+    threads = [threading.Thread(target=take, args=(mine,)) for mine in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert loader.state == (0, 4000)
+    assert len(set(functools.reduce(operator.iadd, found, []))) == 4000
+
+
+def test_each_iteration_of_torchs_loop_is_an_epoch():
+    torch = pytest.importorskip("torch")
+    from robocache.torch import LoaderDataset
+
+    loader = rc.Loader(made_store(), {"state": rc.last(1)}, 10)
+    batches = torch.utils.data.DataLoader(LoaderDataset(loader), batch_size=None)
+    for _ in batches:
+        assert len(batches) == 6
+        break
+    assert len(list(batches)) == 6
+    assert loader.epoch == 2
+    state = loader.state_dict()
+    next(iter(batches))
+    loader.load_state_dict({**state, "epoch": 7, "position": 20})
+    assert len(list(batches)) == 4
+    assert loader.epoch == 8

@@ -73,3 +73,20 @@ def test_torchs_loader_takes_it(workers):
     assert len(batch["task"]) == 64
     want = samples[int(batch["index"][5])]
     assert torch.equal(batch[ACTION][5], want[ACTION])
+
+
+def test_stamps_that_repeat_are_samples_of_their_own(tmp_path):
+    rows = ["t_ns,x_m", "0,0", "5,1", "5,2", "5,3", "9,4"]
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    samples = rc.open(tmp_path).samples(framework="numpy")
+    (name,) = (name for name in rc.open(tmp_path).streams)
+    assert [float(s[name]) for s in samples] == [0, 1, 2, 3, 4]
+    assert [float(s["timestamp"]) for s in samples] == [np.float32(t / 1e9) for t in (0, 5, 5, 5, 9)]
+
+
+def test_tasks_may_have_deltas():
+    samples = rc.open(real("lerobot_v30_g1_real")).samples({"task_index": [0, 1 / 30]}, framework="numpy")
+    assert samples[0]["task_index"].shape == (2,)
+    assert samples[0]["task"] == "Pick up the yellow bottle on the table."
+    with pytest.raises(ValueError, match="delta_timestamps has 'timestamp'"):
+        rc.open(real("lerobot_v30_g1_real")).samples({"timestamp": [0]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, SupportsIndex
 
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -17,6 +17,9 @@ class LoaderDataset(IterableDataset[dict[str, Any]]):  # type: ignore[misc]
     ``DataLoader(LoaderDataset(loader), batch_size=None)`` hands the batches on as they are. Batches are made by threads
     of this process, so that workers have nothing to do: `num_workers` is 0. Ranks are the loader's, too.
 
+    Each iteration is an epoch, as torch's loops expect: one that follows an iteration which was left in the middle
+    begins the next epoch. Only after the loader's `load_state_dict` it goes on where that says.
+
     Raises
     ------
     NotImplementedError
@@ -26,14 +29,22 @@ class LoaderDataset(IterableDataset[dict[str, Any]]):  # type: ignore[misc]
     def __init__(self, loader: Loader) -> None:
         super().__init__()
         self.loader = loader
+        self._left: tuple[int, int] | None = None  # where an iteration that has not ended has come to
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if get_worker_info() is not None:
-            raise Unsupported(
-                "LoaderDataset: num_workers is more than 0, expected 0; the loader has threads of its own"
-            )
-        return iter(self.loader)
+            raise Unsupported("LoaderDataset: num_workers is more than 0, expected 0; the loader has its own threads")
+        if self._left is not None and self._left == self.loader.state:
+            self.loader.set_epoch(self.loader.epoch + 1)
+        epoch = self.loader.epoch
+        for batch in self.loader:
+            self._left = self.loader.state if self.loader.epoch == epoch else None
+            yield batch
 
     def __len__(self) -> int:
-        """Batches that the epoch still has."""
-        return len(self.loader)
+        """Batches of a whole epoch."""
+        return self.loader.batches_per_epoch
+
+    def set_epoch(self, epoch: SupportsIndex) -> None:
+        """Goes to the begin of an epoch."""
+        self.loader.set_epoch(epoch)

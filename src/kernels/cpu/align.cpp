@@ -221,7 +221,7 @@ class Call {
                                                                   static_cast<std::int64_t>(size_of(run.out_dtype));
     const bool rows_known = !(units.given() && has_quaternion(run.place.interp));
     // Where targets are closer than samples, the next sample is mostly the one just used.
-    const bool ahead = cut_.ahead && run.samples > args_.targets && rows_known;
+    const bool ahead = cut_.ahead && rows_known && run.samples > args_.targets;
     Signs signs;
     if (has_quaternion(run.place.interp) && signs_.given()) {
       signs.lead = tile.number > 0;

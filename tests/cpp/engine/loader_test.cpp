@@ -123,6 +123,27 @@ TEST(LoaderThreads, BatchesAreTheCallers) {
   }
 }
 
+TEST(LoaderThreads, CallsOfSeveralThreadsComeOneAfterTheOther) {
+  for (int round = 0; round < 50; ++round) {
+    Loader loader(made_windows(400), {.sampler = {.batch_size = 1}, .prefetch = 2});
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&loader, t, round] {
+        try {
+          for (int i = 0; i < 25; ++i) static_cast<void>(loader.next());
+          if (t == 0 && round % 2 == 1) loader.close();
+        } catch (const InvalidArgument&) {
+          EXPECT_EQ(round % 2, 1);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    if (round % 2 == 0) {
+      EXPECT_EQ(loader.state().position, 100);
+    }
+  }
+}
+
 TEST(Loader, WaitsNoLongerThanItIsTold) {
   Loader loader(made_windows(100), {.sampler = {.batch_size = 10}, .prefetch = 1});
   while (!loader.next(std::chrono::milliseconds(0))) std::this_thread::yield();
@@ -145,6 +166,11 @@ TEST(Loader, SaysThatItIsInAFork) {
       static_cast<void>(loader.next());
     } catch (const Unsupported& e) {
       status = std::string(e.what()).find("fork") != std::string::npos ? 0 : 2;
+    }
+    try {
+      loader.seek({0, 0});
+      status = 3;
+    } catch (const Unsupported&) {
     }
     {
       const Loader gone = std::move(loader);

@@ -80,4 +80,10 @@ struct Made {
   }
 };
 
+/// Three episodes of two streams with one rate; the second has no sample.
+inline Made one_rate(double rate_hz) {
+  const std::vector<Stamps> clock = {at_rate(7, rate_hz), {}, at_rate(5, rate_hz, 1'700'000'000'000'000'000)};
+  return {.names = {"state", "action"}, .clocks = {clock, clock}, .rate_hz = rate_hz};
+}
+
 }  // namespace robocache::store_testing

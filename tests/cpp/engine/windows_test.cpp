@@ -6,17 +6,14 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <numeric>
 #include <random>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/store_data.hpp"
 #include "math/half.hpp"
 #include "robocache/batch.hpp"
-#include "robocache/error.hpp"
 
 namespace robocache {
 namespace {
@@ -24,6 +21,7 @@ namespace {
 using store_testing::at_rate;
 using store_testing::jittered;
 using store_testing::Made;
+using store_testing::one_rate;
 using store_testing::Stamps;
 
 template <class T>
@@ -45,22 +43,6 @@ std::vector<std::int64_t> all_samples(const Windows& windows) {
 
 /// Bools are bytes: vector<bool> has no memory to compare.
 using Bools = std::vector<std::uint8_t>;
-
-template <class Error, class F>
-void expect_error(const std::string& text, F&& call) {
-  try {
-    call();
-    FAIL() << "expected: " << text;
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find(text), std::string::npos) << e.what();
-  }
-}
-
-/// Three episodes of two streams with one rate; the second has no sample.
-Made one_rate(double rate_hz) {
-  const std::vector<Stamps> clock = {at_rate(7, rate_hz), {}, at_rate(5, rate_hz, 1'700'000'000'000'000'000)};
-  return {.names = {"state", "action"}, .clocks = {clock, clock}, .rate_hz = rate_hz};
-}
 
 TEST(Windows, OffsetsOfOneRateAreSamples) {
   for (const double rate : {30.0, 29.97, 50.0, 1000.0 / 3}) {
@@ -156,6 +138,7 @@ TEST(Windows, RowsOnOtherClocksAreAlignedOnes) {
       fast.max_age_ns = 4'000'000;
       Window slow = fast;
       slow.stream = "slow";
+      slow.offsets_s[2] = 0.1;  // 0 is the anchor itself, though stamps come twice
       const Windows windows(made.store(), {fast, slow}, "slow");
       ASSERT_EQ(windows.samples(), 66);
       EXPECT_FALSE(windows.takes_samples(0));
@@ -172,7 +155,7 @@ TEST(Windows, RowsOnOtherClocksAreAlignedOnes) {
             values.insert(values.end(), want.values.begin(), want.values.end());
             valid.insert(valid.end(), want.valid.begin(), want.valid.end());
             ages.insert(ages.end(), want.age_ns.begin(), want.age_ns.end());
-            for (const double offset : fast.offsets_s) {
+            for (const double offset : windows.window(w).offsets_s) {
               const std::int64_t t = anchor + std::llrint(offset * 1e9);
               pads.push_back(t < stamps.front() || t > stamps.back() ? 1 : 0);
             }
@@ -226,6 +209,100 @@ TEST(Windows, NoRoundedNanosecondDecidesWhichSampleIsHeld) {
   }
 }
 
+TEST(Windows, AnOffsetOfZeroIsTheAnchor) {
+  const Made made{.names = {"state"}, .clocks = {{{0, 5, 5, 5, 9}, {}, {7}}}};
+  const Windows windows(made.store(), {{.stream = "state", .offsets_s = {0}}});
+  EXPECT_TRUE(windows.takes_samples(0));
+  const auto values = elements<float>(read_batch(windows, all_samples(windows)).windows[0].values);
+  for (std::int64_t n = 0; n < 6; ++n) EXPECT_EQ(values[static_cast<std::size_t>(2 * n)], Made::value(0, n, 0));
+}
+
+/// Rows at -1, 0 and 2 samples of the second stream around those of the first, each in one clock of 30 Hz; `shift[e]` is how
+/// many samples later the second one begins in episode e, which then has `counts[e]`.
+void expect_counted(const std::vector<std::int64_t>& shift, const std::vector<std::int64_t>& counts) {
+  Made made{.names = {"state", "action"}, .clocks = {{}, {}}, .rate_hz = 30};
+  for (std::size_t e = 0; e < shift.size(); ++e) {
+    const std::int64_t first = 1'700'000'000'123'456'789 + static_cast<std::int64_t>(e) * 7'000'000'001;
+    made.clocks[0].push_back(at_rate(40, 30, first));
+    made.clocks[1].push_back(at_rate(counts[e], 30, first + std::llround(static_cast<double>(shift[e]) * 1e9 / 30)));
+  }
+  const Windows windows(
+      made.store(),
+      {{.stream = "action", .offsets_s = {-1.0 / 30, 0, 2.0 / 30}, .on_samples = true, .interp = Interp::hold}},
+      "state");
+  const Batch batch = read_batch(windows, all_samples(windows));
+  const auto values = elements<float>(batch.windows[0].values);
+  const auto pads = elements<std::uint8_t>(batch.windows[0].is_pad);
+  std::int64_t begin = 0;
+  std::size_t row = 0;
+  for (std::size_t e = 0; e < shift.size(); begin += counts[e++]) {
+    for (std::int64_t f = 0; f < 40; ++f) {
+      for (const std::int64_t step : {-1, 0, 2}) {
+        const std::int64_t at = f + step - shift[e];
+        const std::int64_t kept = std::clamp<std::int64_t>(at, 0, counts[e] - 1);
+        EXPECT_EQ(values[2 * row], Made::value(1, begin + kept, 0)) << e << " " << f << " " << step;
+        EXPECT_EQ(pads[row], at != kept ? 1 : 0) << e << " " << f << " " << step;
+        ++row;
+      }
+    }
+  }
+}
+
+TEST(Windows, ClocksOfOneRateAreCounted) {
+  expect_counted({0, 0, 0}, {39, 40, 41});
+  expect_counted({1, -2, 7}, {39, 40, 12});
+}
+
+TEST(Windows, AStreamThatIsMissingInAnEpisodeIsCountedInTheOthers) {
+  Made made{.names = {"state", "action"},
+            .clocks = {{at_rate(20, 30), at_rate(20, 30)}, {at_rate(20, 30), {}}},
+            .rate_hz = 30};
+  const Windows windows(made.store(), {{.stream = "action", .offsets_s = {1.0 / 30}, .interp = Interp::hold}}, "state");
+  const Batch batch = read_batch(windows, all_samples(windows));
+  const auto values = elements<float>(batch.windows[0].values);
+  for (std::int64_t n = 0; n < 20; ++n) {
+    EXPECT_EQ(values[static_cast<std::size_t>(2 * n)], Made::value(1, std::min<std::int64_t>(n + 1, 19), 0));
+    EXPECT_TRUE(std::isnan(values[static_cast<std::size_t>(2 * n + 40)]));
+  }
+}
+
+TEST(Windows, ARoundedStampOfAnotherRateIsReached) {
+  // Every third sample at 90 Hz is one at 30 Hz, to a nanosecond.
+  const Made made{.names = {"slow", "fast"}, .clocks = {{at_rate(30, 30, 1)}, {at_rate(90, 90, 1)}}};
+  const auto with_rates = [&] {
+    StoreBuilder builder({{.name = "slow", .dtype = DType::f32, .shape = {2}, .rate_hz = 30},
+                          {.name = "fast", .dtype = DType::f32, .shape = {2}, .rate_hz = 90}});
+    const std::vector<float> slow = made.values(0, 0);
+    const std::vector<float> fast = made.values(1, 0);
+    const EpisodeStream episode[] = {
+        {{slow.data(), DType::f32, {30, 2}}, {made.clocks[0][0].data(), DType::i64, {30}}},
+        {{fast.data(), DType::f32, {90, 2}}, {made.clocks[1][0].data(), DType::i64, {90}}}};
+    builder.append(0, episode);
+    return builder.finish();
+  };
+  Window window{.stream = "fast", .interp = Interp::hold};
+  for (int k = -3; k <= 3; ++k) window.offsets_s.push_back(k / 90.0);
+  const Windows windows(with_rates(), {window}, "slow");
+  const auto values = elements<float>(read_batch(windows, all_samples(windows)).windows[0].values);
+  std::size_t row = 0;
+  for (std::int64_t n = 0; n < 30; ++n) {
+    for (std::int64_t k = -3; k <= 3; ++k, ++row) {
+      EXPECT_EQ(values[2 * row], Made::value(1, std::clamp<std::int64_t>(3 * n + k, 0, 89), 0)) << n << " " << k;
+    }
+  }
+}
+
+TEST(Windows, RowsAreNotMovedToSamplesNearby) {
+  const Made made = one_rate(1000);
+  Window window{.stream = "state", .offsets_s = {1 / 1050.0}};
+  const Windows windows(made.store(), {window});
+  EXPECT_FALSE(windows.takes_samples(0));
+  const std::vector<std::int64_t> samples = {2};
+  const auto values = elements<float>(read_batch(windows, samples).windows[0].values);
+  const double weight = 1000 / 1050.0;
+  EXPECT_NEAR(values[0], Made::value(0, 2, 0) * (1 - weight) + Made::value(0, 3, 0) * weight, 1e-4);
+}
+
 TEST(Windows, LastSamplesAtTheirOwnRate) {
   const Made made{.names = {"slow", "fast"},
                   .clocks = {{{100, 200, 300}, {5}, {1, 2}}, {{90, 120, 130, 200, 310}, {}, {3, 4}}}};
@@ -260,46 +337,6 @@ TEST(Windows, ScaleBiasAndDtype) {
     EXPECT_EQ(values[i++].bits, to_bf16(Made::value(0, at, 0) * 0.5F - 1).bits);
     EXPECT_EQ(values[i++].bits, to_bf16(Made::value(0, at, 1) * 2 + 0.25F).bits);
   }
-}
-
-TEST(Windows, SaysWhatIsWrong) {
-  const auto store = one_rate(30).store();
-  const auto make = [&](Window window, std::string_view anchor = {}) { Windows(store, {std::move(window)}, anchor); };
-  expect_error<InvalidArgument>("windows['none'].stream is 'none', expected a stream of the store: state, action",
-                                [&] { make({.stream = "none"}); });
-  expect_error<InvalidArgument>("anchor is 'none'", [&] { make({.stream = "state"}, "none"); });
-  expect_error<InvalidArgument>("windows is empty", [&] { Windows(store, {}); });
-  expect_error<InvalidArgument>("store is null", [&] { Windows(nullptr, {{.stream = "state"}}); });
-  expect_error<InvalidArgument>("offsets_s is 0.05, expected a multiple of 1 / 30 s",
-                                [&] { make({.stream = "state", .offsets_s = {0.05}, .on_samples = true}); });
-  expect_error<InvalidArgument>(
-      "offsets_s is nan", [&] { make({.stream = "state", .offsets_s = {std::numeric_limits<double>::quiet_NaN()}}); });
-  expect_error<InvalidArgument>("last is -1", [&] { make({.stream = "state", .last = -1}); });
-  expect_error<InvalidArgument>("given beside offsets_s",
-                                [&] { make({.stream = "state", .offsets_s = {0}, .last = 1}); });
-  expect_error<InvalidArgument>("scale is [3]", [&] { make({.stream = "state", .scale = {1, 2, 3}}); });
-  expect_error<Unsupported>("windows['state'].dtype is int32, expected a float dtype",
-                            [&] { make({.stream = "state", .offsets_s = {0}, .dtype = DType::i32}); });
-  expect_error<InvalidArgument>("expected a multiple of 4 columns for slerp",
-                                [&] { make({.stream = "state", .interp = Interp::slerp}); });
-
-  Window strict{.stream = "state", .offsets_s = {0.5}};
-  strict.after.policy = Outside::Policy::error;
-  const Windows windows(store, {strict});
-  const std::vector<std::int64_t> end = {6};
-  expect_error<InvalidArgument>("windows['state'].offsets_s is outside of the samples of episode 100",
-                                [&] { static_cast<void>(read_batch(windows, end)); });
-  for (const std::int64_t sample : {std::int64_t{-1}, windows.samples()}) {
-    expect_error<InvalidArgument>("samples is " + std::to_string(sample) + ", expected 0 to 11",
-                                  [&] { static_cast<void>(read_batch(windows, {&sample, 1})); });
-  }
-  std::vector<float> memory(2);
-  const Windows::Result wrong{.values = {memory.data(), DType::f32, {1, 2, 1}}};
-  const std::vector<std::int64_t> first = {0};
-  expect_error<InvalidArgument>("is [1, 2, 1], expected", [&] {
-    Windows(store, {{.stream = "state", .offsets_s = {0, 1}}}).read(first, {&wrong, 1}, {});
-  });
-  expect_error<InvalidArgument>("results is 0 of them", [&] { windows.read(first, {}, {}); });
 }
 
 }  // namespace
