@@ -1,4 +1,5 @@
-"""The demo: a multi-rate robot log, simulated or of your own, to rows at the same instants; timed, checked and drawn.
+"""The demo: a multi-rate robot log, simulated or of your own, to rows at the same instants; timed, checked,
+fed to training and drawn.
 
 python examples/python/demo.py                  # a simulated 7-joint arm
 python examples/python/demo.py --data PATH      # the first episode of a dataset
@@ -17,6 +18,7 @@ import demo_report as report
 import numpy as np
 import robocache as rc
 from demo_devices import ROUNDS, Aligned, align_on, devices, disagreement, has_torch, torch_on
+from demo_loader import feed
 from demo_sensors import Sensor, Stamps, row_dtype, sensors_of
 
 HZ = 50
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     answers = run_everywhere(sensors, at_ns, log)
     right = check(sensors, at_ns, answers, log)
+    feed(sensors)
     draw(options.plot, title, sensors, at_ns, answers["cpu"], log)
     return 0 if right else 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ import arm_log  # noqa: E402
 import demo  # noqa: E402
 import demo_checks as checks  # noqa: E402
 import demo_devices  # noqa: E402
+import demo_loader  # noqa: E402
 import demo_report  # noqa: E402
 import demo_sensors  # noqa: E402
 
@@ -36,6 +38,8 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time is spent on timing, nor on the picture."""
     monkeypatch.setattr(demo_devices, "ROUNDS", 1)
     monkeypatch.setattr(demo_devices, "ROUND_MS", 0.1)
+    monkeypatch.setattr(demo_loader, "ALONE_S", 0.0)
+    monkeypatch.setattr(demo_loader, "STEPS", 2)
     monkeypatch.setattr(demo, "draw", lambda *arguments: None)
 
 
@@ -75,6 +79,9 @@ def test_demo_end_to_end(tmp_path):
     assert "all right" in out
     assert "WRONG" not in out
     assert "Check on cpu" in out
+    assert "windows of 10 rows x 543 columns up to samples of joints, 256 a batch" in out
+    assert re.search(r"the loader alone: [1-9][\d,]* windows/s", out)
+    assert re.search(r"waiting for data: \d+\.\d% of a step", out)
     facts = rc.check_installation()
     if not facts["cuda_device_available"]:
         assert f"no CUDA: {facts['cuda_reason']}" in out
