@@ -16,14 +16,14 @@ from make_lerobot import episodes, write_v30
 from robocache_bench import cli
 from robocache_bench.loader import COMPILED, DATASET, HAND, LEROBOT
 from robocache_bench.peers import NoPeer
-from robocache_bench.results import OURS
+from robocache_bench.results import OURS, Log
 from robocache_bench.run_cpu import WrongResult
 
 pytest.importorskip("torch")
 
 from robocache_bench.loader import check, preloaded, run
 from robocache_bench.loader.live import LeRobot
-from robocache_bench.loader.work import BATCH, INTERPOLATED, NATIVE, STEPS, Batch, Work
+from robocache_bench.loader.work import BATCH, INTERPOLATED, NATIVE, STEPS, Batch, Contestant, Work
 
 LENGTHS = (300, 1, 61, 2)  # longer and shorter than a batch and a window
 
@@ -142,6 +142,29 @@ def test_memory_is_judged_by_the_values_and_by_a_batch() -> None:
     assert [bar["holds"] for bar in run.memory_bars(memory)] == [False, False]
     memory |= {"store_bytes": 130, "resident_bytes": [50, 60]}
     assert [bar["holds"] for bar in run.memory_bars(memory)] == [True, True]
+
+
+def test_turns_take_turns_and_who_fails_leaves() -> None:
+    asked: list[str] = []
+
+    def contestant(peer: str, us: float | None, rounds: int | None = None) -> Contestant:
+        def turn() -> float:
+            asked.append(peer)
+            if us is None:
+                raise NoPeer("it broke")
+            return 1e6 / us
+
+        return Contestant(NATIVE, peer, "", 0, turn, rounds)
+
+    found = [contestant(OURS, 2), contestant(LEROBOT, 500, rounds=1), contestant(HAND, None)]
+    log = Log()
+    run.in_turns(found, 2, log)
+    assert asked == [OURS, LEROBOT, HAND, OURS]
+    assert [(one.peer, one.row()["samples_per_s"], one.times.rounds) for one in found] == [
+        (OURS, 500_000, [[2], [2]]),
+        (LEROBOT, 2000, [[500]]),
+    ]
+    assert [skipped["why"] for skipped in log.skipped] == ["it broke"]
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

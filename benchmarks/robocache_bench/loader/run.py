@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
     memory = measured_memory(work)
     with ExitStack() as ends:
         found = contestants(work, options, QUICK_SECONDS if quick else SECONDS, log, ends)
-        in_turns(found, QUICK_ROUNDS if quick else ROUNDS)
+        in_turns(found, QUICK_ROUNDS if quick else ROUNDS, log)
     rows = [one.row() for one in found]
     results: Results = {
         "format": FORMAT,
@@ -73,6 +73,7 @@ def contestants(work: Work, options: argparse.Namespace, seconds: float, log: Lo
     for peer, make in makers.items():
         if peer != OURS and options.peer and peer not in options.peer:
             continue
+        print(f"checking {peer}", flush=True)
         try:
             found += make()
         except NoPeer as why:
@@ -84,13 +85,19 @@ def contestants(work: Work, options: argparse.Namespace, seconds: float, log: Lo
     return found
 
 
-def in_turns(found: list[Contestant], rounds: int) -> None:
-    """Times all of them, round by round."""
+def in_turns(found: list[Contestant], rounds: int, log: Log) -> None:
+    """Times all of them, round by round; one whose process ends leaves."""
     for k in range(rounds):
-        for one in found:
-            if one.rounds is None or k < one.rounds:
-                time.sleep(0.02)  # the threads of the one before stop spinning
+        print(f"round {k + 1} of {rounds}", flush=True)
+        for one in list(found):
+            if one.rounds is not None and k >= one.rounds:
+                continue
+            time.sleep(0.02)  # the threads of the one before stop spinning
+            try:
                 one.times.add([1e6 / one.turn()])
+            except NoPeer as why:
+                found.remove(one)
+                log.skip("loader", f"{one.peer}, {one.setting}", str(why))
 
 
 def speed_bars(rows: list[Row]) -> list[Bar]:
