@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -220,6 +221,17 @@ def test_a_process_is_asked_line_by_line(tmp_path: Path) -> None:
         assert live.rate(workers=2, threads=1, batches=3) == 2.5
     asked = json.loads((tmp_path / "env/bin/asked").read_text())
     assert asked == {"workers": 2, "threads": 1, "batches": 3}
+
+
+def test_a_process_ends_though_a_fork_keeps_its_stdin(tmp_path: Path) -> None:
+    script = """echo '{"samples": 7}'; while read line && [ -n "$line" ]; do :; done"""
+    live = LeRobot(environment(tmp_path / "env", script), tmp_path, {}, 4)
+    assert live._process.stdin is not None
+    kept = os.dup(live._process.stdin.fileno())
+    with live:
+        pass
+    assert live._process.returncode == 0
+    os.close(kept)
 
 
 def test_a_process_that_ends_is_no_peer(tmp_path: Path) -> None:

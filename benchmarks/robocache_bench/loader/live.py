@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -43,22 +44,34 @@ class LeRobot:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends the process."""
-        self._process.communicate()
+        self._end()
+
+    def _end(self) -> None:
+        """By an empty line, as forks of this process keep its stdin open."""
+        if self._process.returncode is not None:
+            return
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._say("")
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # that it ended is seen where its answer is read
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # why it ended, its answer says
+        self._say(json.dumps(request))
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self._process.communicate()
+            self._end()
             raise NoPeer(f"its process ended with {self._process.returncode}")
         return dict(json.loads(line))

@@ -6,6 +6,8 @@ Each line of stdin is a JSON request, and each line of stdout the answer to one:
 
     {"folder": F, "stride": S}                     every S-th sample in order, as arrays F/KEY.npy
     {"workers": W, "threads": T, "batches": N}     samples per second of N shuffled batches
+
+An empty line ends it.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ def main() -> None:
     live = Live(root, json.loads(deltas), int(batch_size))
     print(json.dumps({"samples": len(live.dataset)}), file=answers)
     for line in sys.stdin:
+        if not line.strip():
+            break
         request = json.loads(line)
         found = live.write(**request) if "folder" in request else live.rate(**request)
         print(json.dumps(found), file=answers)
