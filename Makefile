@@ -56,15 +56,27 @@ install: $(VENV)/.have-robocache  ## Build the Python package and install it int
 
 # --- What users run ---------------------------------------------------------------------------------------------------
 
-.PHONY: demo bench
+.PHONY: demo bench bench-operators bench-loader
 demo: $(VENV)/.have-robocache  ## Align a simulated robot log, or a real one: make demo DATA=path
 	$(VENV)/bin/python examples/python/demo.py $(if $(DATA),--data '$(DATA)')
 
-bench: $(VENV)/.have-test $(VENV)/.have-robocache  ## Benchmarks beside their peers: build/results/bench.json, .html
+bench: bench-operators $(if $(BENCH),,bench-loader)  ## Benchmarks beside their peers: build/results/bench.json, .html
+
+bench-operators: $(VENV)/.have-test $(VENV)/.have-robocache
 	cmake -S . -B $(BUILD)/package -DROBOCACHE_BENCHMARKS=ON >/dev/null
 	cmake --build $(BUILD)/package
 	robocache-bench run --cpp $(BUILD)/package/benchmarks -o $(BUILD)/results/bench.json $(BENCH)
 	robocache-bench report $(BUILD)/results/bench.json -o $(BUILD)/results/bench.html
+
+# Real robot data, if it is where the tests look for it.
+LOADER_DATA ?= $(firstword $(wildcard $(addsuffix /lerobot_v30_g1_real,$(ROBOCACHE_TEST_DATA) ../shared/data)))
+
+bench-loader: $(VENV)/.have-test $(VENV)/.have-robocache  ## The loader beside LeRobot's and torch: loader.json there
+ifeq ($(LOADER_DATA),)
+	@echo "SKIPPED: loader: no dataset is given; hint: make bench-loader LOADER_DATA=path"
+else
+	robocache-bench loader --data '$(LOADER_DATA)' -o $(BUILD)/results/loader.json
+endif
 
 # --- Tests ------------------------------------------------------------------------------------------------------------
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
 from robocache_bench import compare, operators, report
+from robocache_bench.loader import PEERS
 from robocache_bench.results import BadResults, load
 from robocache_bench.scan import BadScan
 
@@ -44,6 +46,27 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--cpp", type=Path, metavar="FOLDER", help="run the C++ benchmarks in it, too")
     run.add_argument("--seed", type=int, help="of the inputs; default: from the clock, printed and kept")
 
+    loader = commands.add_parser("loader", help="rc.Loader beside LeRobot's loader and what people write with torch")
+    loader.add_argument("--data", type=Path, required=True, metavar="DATASET", help="that both we and LeRobot can read")
+    loader.add_argument("-o", "--output", type=Path, metavar="FILE.json")
+    loader.add_argument("--peer", action="append", default=[], choices=PEERS, help="only these, beside ours")
+    loader.add_argument("--quick", action="store_true", help="fewer and shorter turns")
+    loader.add_argument(
+        "--lerobot",
+        type=Path,
+        default=Path(".venv-lerobot"),
+        metavar="FOLDER",
+        help="LeRobot's environment, made by benchmarks/lerobot_env.sh; default: .venv-lerobot",
+    )
+    loader.add_argument(
+        "--markdown",
+        type=_file,
+        action="append",
+        default=[],
+        metavar="FILE.md",
+        help=f"put the tables between its markers there: {' and '.join(report.markers('loader'))}",
+    )
+
     show = commands.add_parser("report", help="one HTML page with plots and tables, or Markdown tables")
     show.add_argument("results", type=Path, nargs="+", metavar="FILE.json", help="runs of one machine")
     show.add_argument("-o", "--output", type=Path, metavar="FILE.html")
@@ -71,6 +94,13 @@ def main(arguments: list[str] | None = None) -> int:
             from robocache_bench import run
 
             return run.main(options)
+        if options.command == "loader":
+            if importlib.util.find_spec("torch") is None:
+                print("SKIPPED: loader: every peer: torch, which they are written with, is not installed")
+                return 0
+            from robocache_bench.loader import run as loader
+
+            return loader.main(options)
         if options.command == "report":
             return report.main([load(path) for path in options.results], options.output, options.markdown)
         found = compare.compare(load(options.before), load(options.after), options.max_regression)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
+from typing import Any
 
 from robocache_bench.plots import plots
 from robocache_bench.results import Results, Row, merged, of_operator, scan_of, share_of_copy
@@ -68,20 +69,33 @@ def machine_line(results: Results) -> str:
     """Where and when the numbers come from, and of which commit."""
     m = results["machine"]
     gpus = "; ".join(m["gpus"]) or "no GPU"
-    busy = f", busy with {m['load']:g} other processes" if m["load"] > BUSY * m["cores"] else ""
     copies = ", ".join(f"{device} {c['bytes_per_s'] / 1e9:,.0f} GB/s" for device, c in results["copy"].items())
-    libraries = ", ".join(f"{name} {version}" for name, version in m["libraries"].items())
-    host = f"{m['processor']}, {m['threads']} threads, {m['isa']}{busy}"
     cuda = f"CUDA {m['nvcc'] or m.get('torch_cuda')}"
     scan = "" if (found := scan_of(results)) is None else f"scan {found}; "
     run = f"{scan}commit {m['commit']}; {m['date']}; seed {results['options']['seed']}"
-    return f"{gpus}; {host}; copy (read + write): {copies}; {libraries}; {cuda}; {run}"
+    return f"{gpus}; {host(m)}; copy (read + write): {copies}; {libraries(m)}; {cuda}; {run}"
+
+
+def host(facts: dict[str, Any]) -> str:
+    """The processor of a machine, and what else it did."""
+    busy = f", busy with {facts['load']:g} other processes" if facts["load"] > BUSY * facts["cores"] else ""
+    return f"{facts['processor']}, {facts['threads']} threads, {facts['isa']}{busy}"
+
+
+def libraries(facts: dict[str, Any]) -> str:
+    """Their versions."""
+    return ", ".join(f"{name} {version}" for name, version in facts["libraries"].items())
 
 
 def markdown(results: Results) -> str:
     """Every table of one operator's results, below a line that says where the numbers come from."""
-    parts = [machine_line(results) + "."]
-    for table in tables(results):
+    return markdown_tables(machine_line(results), tables(results))
+
+
+def markdown_tables(source: str, listed: list[Table]) -> str:
+    """Tables below a line that says where they come from."""
+    parts = [source + "."]
+    for table in listed:
         head, *rows = table.cells
         lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
@@ -103,13 +117,24 @@ def with_tables(document: str, parts: dict[str, Results], name: str = "document"
         It does not have each marker of an operator with rows once, in their order.
     """
     for operator, results in parts.items():
-        first, last = markers(operator)
-        before, begin, rest = document.partition(first)
-        _, end, after = rest.partition(last)
-        if not begin or not end or first in rest or last in before + after:
-            raise BadDocument(f"report: {name} has no single pair of markers, expected {first} and, below it, {last}")
-        document = f"{before}{first}\n{markdown(results)}\n{last}{after}"
+        document = between_markers(document, operator, markdown(results), name)
     return document
+
+
+def between_markers(document: str, operator: str, content: str, name: str = "document") -> str:
+    """The document with something else between the markers of an operator.
+
+    Raises
+    ------
+    BadDocument
+        It does not have each of them once, in their order.
+    """
+    first, last = markers(operator)
+    before, begin, rest = document.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in before + after:
+        raise BadDocument(f"report: {name} has no single pair of markers, expected {first} and, below it, {last}")
+    return f"{before}{first}\n{content}\n{last}{after}"
 
 
 def html_page(parts: dict[str, Results], skipped: list[dict[str, str]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robocache_bench import operators
+from robocache_bench.bars import Bar
 from robocache_bench.results import OURS, Results, Row, is_ours, median_us, of_case, share_of_copy
 
 
@@ -55,6 +56,8 @@ KINDS = (
 )
 
 
+ASKED_TITLE = "What is asked, and whether it holds"
+ASKED = ("asked", "measured", "holds")
 RATIOS = "Ratios to a peer are medians over the rounds of the run; all else is of medians."
 
 
@@ -112,12 +115,16 @@ def _bytes_and_share(results: Results, peers: dict[str, Row], times: tuple[str, 
 
 
 def _bars(results: Results) -> Table:
-    cells = [["case", "asked", "measured", "holds"]]
+    cells = [["case", *ASKED]]
     for case in dict.fromkeys(row["case"] for row in results["rows"]):
         for row in of_case(results["rows"], case).values():
-            what = f"{row['device']} {label(row)}"
-            cells += [[what, b["asked"], us(b["value"]), "yes" if b["holds"] else "NO"] for b in row["bars"]]
-    return Table("What is asked, and whether it holds", RATIOS, cells)
+            cells += [[f"{row['device']} {label(row)}", *asked(bar)] for bar in row["bars"]]
+    return Table(ASKED_TITLE, RATIOS, cells)
+
+
+def asked(bar: Bar) -> list[str]:
+    """The cells below `ASKED`."""
+    return [bar["asked"], us(bar["value"]), "yes" if bar["holds"] else "NO"]
 
 
 def _energy(results: Results) -> Table:
