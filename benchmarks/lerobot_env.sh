@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A virtual environment with LeRobot, which `benchmarks/loader.py` runs live beside the loader; it does nothing where that
+# A virtual environment with LeRobot, which `robocache-bench loader` runs live beside ours; it does nothing where that
 # is there. LeRobot pins other versions of what we use, so it gets a place of its own.
 #   benchmarks/lerobot_env.sh [FOLDER]   default: .venv-lerobot
 set -euo pipefail
