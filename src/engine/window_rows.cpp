@@ -35,7 +35,7 @@ class EpisodeRows {
     bool accepted = true;
     if (plan_.window.last > 0) found_ = last_at_or_before(anchor.stamp_ns);
     for (std::size_t k = 0; k < plan_.targets.size(); ++k) {
-      if (base_ && count(anchor, plan_.targets[k], k, steps, marks)) continue;
+      if (base_ && count(*base_, anchor, plan_.targets[k], k, steps, marks)) continue;
       const Row row = plan_.window.last > 0 ? counted_back(anchor, k) : placed(anchor, plan_.targets[k]);
       const Placement& p = row.unit.p;
       accepted = accepted && !p.refused;
@@ -74,11 +74,11 @@ class EpisodeRows {
   }
 
   /// A row among the samples of an episode that are counted; false where it is beyond them.
-  bool count(const Anchor& anchor, const Windows::Target& target, std::size_t k, PlanStep* steps,
+  bool count(std::int64_t base, const Anchor& anchor, const Windows::Target& target, std::size_t k, PlanStep* steps,
              const WindowMarks& marks) const {
     if (!target.is_sample && plan_.interp == Interp::pchip) return false;  // needs more than a weight
     if (!target.is_sample && !plan_.counted) return false;
-    const std::int64_t i = *base_ + target.samples;
+    const std::int64_t i = base + target.samples;
     if (i < 0 || i + (target.is_sample ? 0 : 1) >= count_) return false;
     steps[k] = {i, 0, 0, 0};
     bool valid = true;
