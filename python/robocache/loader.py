@@ -113,6 +113,7 @@ class Loader:
             rank=rank,
             world_size=world_size,
         )
+        self._seeks = 0  # tells one who left a loop whether the place is still the one where it was left
         self._core = _core.Loader(
             windows, prototype(framework), **self._order._batches(), prefetch=prefetch, valid=valid, age=age
         )
@@ -161,7 +162,7 @@ class Loader:
     def set_epoch(self, epoch: SupportsIndex) -> None:
         """Goes to the begin of an epoch."""
         self._order.set_epoch(epoch)
-        self._core.seek(self._order.epoch, 0)
+        self._seek()
 
     def state_dict(self) -> dict[str, Any]:
         """How far all ranks together have come; plain numbers and lists. Batches made ahead do not count."""
@@ -177,7 +178,12 @@ class Loader:
             It is of another order: another number of samples, another seed or shuffle.
         """
         self._order.load_state_dict(state)
+        self._seek()
+
+    def _seek(self) -> None:
+        """Goes where the order is."""
         self._core.seek(self._order.epoch, self._order.position)
+        self._seeks += 1
 
     def close(self) -> None:
         """Ends the threads. A loader that is not used any more does so by itself."""

@@ -28,7 +28,7 @@ class Normalizer:
     ----------
     mode : str
         "mean_std": to mean 0 and standard deviation 1 (of the population); "min_max": to [-1, 1]. A column that never
-        changes becomes 0.
+        changes becomes 0, also where it does in other data.
     statistics : dict of str to float64 [D]
         "mean" and "std", or "min" and "max".
     scale, bias : float32 [D]
@@ -41,12 +41,16 @@ class Normalizer:
 
     def restore(self, normalized: Any) -> Any:
         """Values from normalized ones [..., D]: what a policy does to its actions. numpy or torch."""
+        first, second = (self.statistics[name] for name in _STATISTICS[self.mode])
+        middle = (first if self.mode == "mean_std" else (first + second) / 2).astype(np.float32)
+        constant = self.scale == 0
+        scale = np.where(constant, np.float32(1), self.scale)
+        offset = np.where(constant, -middle, self.bias)
         if type(normalized).__module__.partition(".")[0] == "torch":
             import torch
 
-            scale, bias = (torch.from_numpy(a).to(normalized.device) for a in (self.scale, self.bias))
-            return (normalized - bias) / scale
-        return (normalized - self.bias) / self.scale
+            scale, offset = (torch.from_numpy(a).to(normalized.device) for a in (scale, offset))
+        return (normalized - offset) / scale
 
 
 def normalizer(store: Store, stream: str, how: Any) -> Normalizer:
@@ -79,15 +83,16 @@ def normalizer(store: Store, stream: str, how: Any) -> Normalizer:
         column = int(np.flatnonzero(spread < 0)[0])
         wrong = "std is negative" if mode == "mean_std" else "min is more than max"
         raise InvalidArgument(f"{subject}: {wrong} in column {column}, expected statistics of some values")
-    spread = np.where(spread > 0, spread, 1.0)
-    lost = np.abs(middle) > _MOST_MIDDLE * spread
-    if lost.any() or not (spread > _LEAST_SPREAD).all():
-        column = int(np.flatnonzero(lost | (spread <= _LEAST_SPREAD))[0])
+    varies = spread > 0
+    lost = varies & ((np.abs(middle) > _MOST_MIDDLE * spread) | (spread <= _LEAST_SPREAD))
+    if lost.any():
+        column = int(np.flatnonzero(lost)[0])
         raise InvalidArgument(
             f"{subject}: column {column} is {middle[column]:g} +- {spread[column]:g}, expected less than "
             f"{_MOST_MIDDLE:g} to 1, as values are scaled in float32; take something near {middle[column]:g} from them"
         )
-    return Normalizer(mode, found, (1 / spread).astype(np.float32), (-middle / spread).astype(np.float32))
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=varies)
+    return Normalizer(mode, found, scale.astype(np.float32), (-middle * scale).astype(np.float32))
 
 
 def _given(subject: str, how: Mapping[str, Any], width: int) -> tuple[str, dict[str, npt.NDArray[np.float64]]]:

@@ -111,7 +111,8 @@ class EpisodeRows {
       i = *base_ + target.samples < 0 ? -1 : count_ - 1;
     } else {
       i = last_at_or_before(Clock<std::int64_t>::sum(t, plan_.slack_ns), guess);
-      if (i >= 0 && stamps_(i) >= t - plan_.slack_ns) t = stamps_(i);  // rounding apart, it is that sample
+      if (i >= 0 && stamps_(i) >= Clock<std::int64_t>::sum(t, -plan_.slack_ns))
+        t = stamps_(i);  // rounding apart, it is that sample
     }
     const AllSamples<std::int64_t, EpisodeStamps> all{stamps_, count_};
     const bool is_pad = outside || i < 0 || t > stamps_(count_ - 1);

@@ -332,3 +332,6 @@ def test_each_iteration_of_torchs_loop_is_an_epoch():
     loader.load_state_dict({**state, "epoch": 7, "position": 20})
     assert len(list(batches)) == 4
     assert loader.epoch == 8
+    next(iter(batches))
+    loader.load_state_dict(loader.state_dict())
+    assert len(list(batches)) == 5

@@ -29,17 +29,20 @@ class LoaderDataset(IterableDataset[dict[str, Any]]):  # type: ignore[misc]
     def __init__(self, loader: Loader) -> None:
         super().__init__()
         self.loader = loader
-        self._left: tuple[int, int] | None = None  # where an iteration that has not ended has come to
+        self._left: Any = None  # where an iteration that has not ended has come to
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if get_worker_info() is not None:
             raise Unsupported("LoaderDataset: num_workers is more than 0, expected 0; the loader has its own threads")
-        if self._left is not None and self._left == self.loader.state:
+        if self._left == self._place():
             self.loader.set_epoch(self.loader.epoch + 1)
         epoch = self.loader.epoch
         for batch in self.loader:
-            self._left = self.loader.state if self.loader.epoch == epoch else None
+            self._left = self._place() if self.loader.epoch == epoch else None
             yield batch
+
+    def _place(self) -> Any:
+        return self.loader.state, self.loader._seeks
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
