@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +13,7 @@
 
 #include "robocache/store.hpp"
 
-// Stores of made episodes.
+// What tests of the engine share: stores of made episodes, errors.
 namespace robocache::store_testing {
 
 using Stamps = std::vector<std::int64_t>;
@@ -84,6 +86,17 @@ struct Made {
 inline Made one_rate(double rate_hz) {
   const std::vector<Stamps> clock = {at_rate(7, rate_hz), {}, at_rate(5, rate_hz, 1'700'000'000'000'000'000)};
   return {.names = {"state", "action"}, .clocks = {clock, clock}, .rate_hz = rate_hz};
+}
+
+/// A call throws an Error whose text has this in it.
+template <class Error, class F>
+void expect_error(const std::string& text, F&& call) {
+  try {
+    call();
+    FAIL() << "expected: " << text;
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find(text), std::string::npos) << e.what();
+  }
 }
 
 }  // namespace robocache::store_testing

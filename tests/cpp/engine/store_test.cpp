@@ -16,21 +16,15 @@
 #include <utility>
 #include <vector>
 
+#include "engine/store_data.hpp"
 #include "robocache/error.hpp"
 
 namespace robocache {
 namespace {
 
-using Stamps = std::vector<std::int64_t>;
-
-/// Stamps of frames at a rate, as readers make them.
-Stamps frames(std::int64_t count, double rate_hz, std::int64_t first_ns = 0) {
-  Stamps stamps;
-  for (std::int64_t i = 0; i < count; ++i) {
-    stamps.push_back(first_ns + static_cast<std::int64_t>(std::llround(static_cast<double>(i) * 1e9 / rate_hz)));
-  }
-  return stamps;
-}
+using store_testing::at_rate;
+using store_testing::expect_error;
+using store_testing::Stamps;
 
 /// Keeps the arrays of one episode.
 class EpisodeData {
@@ -65,16 +59,6 @@ std::vector<T> elements(const ConstTensor& tensor) {
 
 StoreStream stream(std::string name, std::vector<std::int64_t> shape = {1}, double rate_hz = 0) {
   return {.name = std::move(name), .dtype = DType::f32, .shape = std::move(shape), .rate_hz = rate_hz};
-}
-
-template <class Error, class F>
-void expect_error(const std::string& text, F&& call) {
-  try {
-    call();
-    FAIL() << "expected: " << text;
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find(text), std::string::npos) << e.what();
-  }
 }
 
 /// Bytes of values and stamps themselves.
@@ -199,15 +183,15 @@ TEST(Store, ARateIsKeptWhereEveryEpisodeHasIt) {
     return stamps;
   };
   const double ntsc = 30000.0 / 1001.0;
-  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {frames(100, 30), frames(50, 30, 1'700'000'000'000'000'000), {}}), 30);
-  EXPECT_EQ(rate_of({stream("a", {1}, ntsc)}, {frames(100'000, ntsc, -5)}), ntsc);
-  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {shifted(frames(100, 30), 70, 1)}), 30);
-  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {shifted(frames(100, 30), 70, -2)}), 0);
-  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {frames(100, 30), shifted(frames(100, 30), 99, 2)}), 0);
-  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {frames(100, 29.97)}), 0);
-  EXPECT_EQ(rate_of({stream("a")}, {frames(100, 30)}), 0) << "none is claimed";
-  EXPECT_EQ(rate_of({stream("a"), stream("b", {1}, 30)}, {frames(100, 30)}), 30);
-  EXPECT_EQ(rate_of({stream("a", {1}, 50), stream("b", {1}, 30)}, {frames(1, 30)}), 0) << "two are claimed";
+  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {at_rate(100, 30), at_rate(50, 30, 1'700'000'000'000'000'000), {}}), 30);
+  EXPECT_EQ(rate_of({stream("a", {1}, ntsc)}, {at_rate(100'000, ntsc, -5)}), ntsc);
+  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {shifted(at_rate(100, 30), 70, 1)}), 30);
+  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {shifted(at_rate(100, 30), 70, -2)}), 0);
+  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {at_rate(100, 30), shifted(at_rate(100, 30), 99, 2)}), 0);
+  EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {at_rate(100, 29.97)}), 0);
+  EXPECT_EQ(rate_of({stream("a")}, {at_rate(100, 30)}), 0) << "none is claimed";
+  EXPECT_EQ(rate_of({stream("a"), stream("b", {1}, 30)}, {at_rate(100, 30)}), 30);
+  EXPECT_EQ(rate_of({stream("a", {1}, 50), stream("b", {1}, 30)}, {at_rate(1, 30)}), 0) << "two are claimed";
   const std::int64_t most = std::numeric_limits<std::int64_t>::max();
   EXPECT_EQ(rate_of({stream("a", {1}, 30)}, {{-most, most}}), 0);
 }
@@ -371,7 +355,7 @@ TEST(Store, ThreadsReadOneStore) {
   constexpr std::int64_t kEpisodes = 200;
   for (std::int64_t e = 0; e < kEpisodes; ++e) {
     EpisodeData episode;
-    episode.add(std::vector<float>(1000, static_cast<float>(e)), 1, DType::f32, frames(1000, 100));
+    episode.add(std::vector<float>(1000, static_cast<float>(e)), 1, DType::f32, at_rate(1000, 100));
     builder.append(e, episode.streams());
   }
   const auto store = builder.finish();

@@ -14,17 +14,8 @@
 namespace robocache {
 namespace {
 
+using store_testing::expect_error;
 using store_testing::one_rate;
-
-template <class Error, class F>
-void expect_error(const std::string& text, F&& call) {
-  try {
-    call();
-    FAIL() << "expected: " << text;
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find(text), std::string::npos) << e.what();
-  }
-}
 
 TEST(WindowsErrors, SayWhatIsWrong) {
   const auto store = one_rate(30).store();
